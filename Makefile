@@ -1,0 +1,134 @@
+# On a fresh Debian 12 with Go and make: "make demo" shows it, "make test" tests it.
+# Whatever is built lands in build/, which git ignores.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Arguments of a run: make demo ARGS="--scenario spill --speed 60".
+ARGS ?=
+# Further arguments of go test: make test TESTFLAGS="-run Spool -v".
+TESTFLAGS ?=
+
+ALLINONE := deploy/allinone
+GO_TEST  := go test -race -p 2 -timeout 20m
+SUDO     := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+# What is shipped, and the tools, are built without C.
+GO_BUILD := CGO_ENABLED=0 go build
+
+heading = @printf '\n== %s\n' '$(1)'
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run a whole synthetic station network in this terminal; ARGS="--scenario spill"
+	$(call heading,Building tofuwatch-allinone (the first time takes some minutes))
+	cd $(ALLINONE) && $(GO_BUILD) -o ../../build/tofuwatch-allinone .
+	build/tofuwatch-allinone demo $(ARGS)
+
+.PHONY: build
+build: ## build tofuwatch and tofuwatch-allinone into build/
+	$(GO_BUILD) -trimpath -ldflags '-s -w' -o build/tofuwatch ./cmd/tofuwatch
+	cd $(ALLINONE) && $(GO_BUILD) -trimpath -ldflags '-s -w' -o ../../build/tofuwatch-allinone .
+
+.PHONY: test
+test: deps build/tools/influxd ## test everything, with real servers; installs what is missing
+	$(call heading,go vet)
+	go vet ./...
+	cd $(ALLINONE) && go vet ./...
+	$(call heading,go test: tofuwatch)
+	$(GO_TEST) $(TESTFLAGS) ./...
+	$(call heading,go test: tofuwatch-allinone)
+	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
+	$(call heading,All tests passed)
+
+.PHONY: bench
+bench: deps tools ## measure ours beside Telegraf on this machine
+	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
+
+.PHONY: soak
+soak: deps tools ## run for half an hour, the broker restarted each minute
+	go test -tags soak -run TestSoak -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch
+
+.PHONY: lint
+lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint and govulncheck
+	$(call heading,go vet)
+	go vet -tags bench$(comma)soak ./...
+	cd $(ALLINONE) && go vet ./...
+	$(call heading,golangci-lint: tofuwatch)
+	build/tools/golangci-lint run ./...
+	$(call heading,golangci-lint: tofuwatch-allinone)
+	cd $(ALLINONE) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
+	$(call heading,govulncheck: tofuwatch)
+	build/tools/govulncheck ./...
+
+comma := ,
+
+.PHONY: generate
+generate: ## rewrite the files that are generated
+	go generate ./...
+	cd $(ALLINONE) && go generate ./...
+
+# The sources' checksums. No git is needed for this, and a tree with changes
+# of one's own is none the worse.
+checksums = find . -type f -not -path './.git/*' -not -path './build/*' -exec sha256sum {} + | sort -k 2
+
+.PHONY: generated
+generated: ## fail if a generated file is out of date
+	@mkdir -p build
+	@$(checksums) >build/checksums.before
+	@$(MAKE) --no-print-directory generate
+	@$(checksums) >build/checksums.after
+	@diff build/checksums.before build/checksums.after || \
+		{ echo 'The files above were out of date: run "make generate" and commit them.' >&2; exit 1; }
+
+.PHONY: check
+check: test lint generated ## what CI runs
+
+# Debian's packages that the tests need and this machine lacks. A broker that
+# came this way is not left running: the tests start their own, and it
+# would keep the port that the demo wants.
+.PHONY: deps
+deps:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=; \
+	command -v mosquitto >/dev/null || missing="mosquitto"; \
+	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
+	[ -n "$$missing" ] || exit 0; \
+	if ! command -v apt-get >/dev/null; then \
+		echo "Install $$missing with this system's package manager, then try again." >&2; exit 1; \
+	fi; \
+	echo "Installing $$missing"; \
+	$(SUDO) apt-get update -qq && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing || exit 1; \
+	case $$missing in *mosquitto*) \
+		if [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now mosquitto; fi;; \
+	esac
+
+# Programs that tests and measurements run beside ours, each pinned by a module
+# of its own. "go tool -modfile=deploy/tools/<tool>/go.mod <tool>" runs one too.
+.PHONY: tools
+tools: build/tools/influxd build/tools/telegraf ## build the pinned programs that tests and bench use
+
+build/tools/influxd: deploy/tools/influxd/go.mod
+	$(call heading,Building InfluxDB)
+	cd deploy/tools/influxd && $(GO_BUILD) -ldflags '-X main.version=1.8.10' -o $(CURDIR)/$@ github.com/influxdata/influxdb/cmd/influxd
+	@touch $@
+
+# Telegraf with the plug-ins that the comparison uses: all of them take 300 MB.
+build/tools/telegraf: deploy/tools/telegraf/go.mod
+	$(call heading,Building Telegraf)
+	cd deploy/tools/telegraf && $(GO_BUILD) -tags custom,inputs.mqtt_consumer,outputs.influxdb_v2,parsers.json \
+		-ldflags '-X github.com/influxdata/telegraf/internal.Version=1.37.2' -o $(CURDIR)/$@ github.com/influxdata/telegraf/cmd/telegraf
+	@touch $@
+
+build/tools/golangci-lint: deploy/tools/golangci-lint/go.mod
+	$(call heading,Building golangci-lint)
+	cd deploy/tools/golangci-lint && $(GO_BUILD) -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+build/tools/govulncheck: deploy/tools/govulncheck/go.mod
+	$(call heading,Building govulncheck)
+	cd deploy/tools/govulncheck && $(GO_BUILD) -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
+	@touch $@

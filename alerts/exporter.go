@@ -1,0 +1,203 @@
+// Package alerts turns observations into what people are told: the metrics that
+// the rules judge.
+package alerts
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tofuwatch/internal/water"
+)
+
+// An Exporter holds the latest usable observation of each series and shows it as
+// metrics. Every label value comes from the site file or from a closed set;
+// nothing that a device sends becomes one.
+type Exporter struct {
+	stations map[string]*water.Station
+
+	mu     sync.Mutex
+	latest map[series]sample
+	online map[*water.Station]bool
+}
+
+// series is what a value is the latest of.
+type series struct {
+	station   *water.Station
+	parameter *water.Parameter
+	method    water.Method
+}
+
+type sample struct {
+	value float64
+	flag  water.Flag
+	time  time.Time
+}
+
+// NewExporter returns an exporter for stations, by ID. It is to be registered by
+// the caller.
+func NewExporter(stations map[string]*water.Station) *Exporter {
+	return &Exporter{
+		stations: stations,
+		latest:   make(map[series]sample),
+		online:   make(map[*water.Station]bool),
+	}
+}
+
+// Observe takes observations in, in any order: what is older than the latest of
+// its series, or not usable, changes nothing. Seeing one twice is harmless.
+func (e *Exporter) Observe(observations []water.Observation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range observations {
+		if !o.Flag.Usable() {
+			continue
+		}
+		key := series{o.Station, o.Parameter, o.Method}
+		if old, ok := e.latest[key]; !ok || !o.Time.Before(old.time) {
+			e.latest[key] = sample{o.Value, o.Flag, o.Time}
+		}
+	}
+}
+
+// Online notes that a station connected or went away.
+func (e *Exporter) Online(s *water.Station, online bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.online[s] = online
+}
+
+var (
+	reading = prometheus.NewDesc("tofuwatch_reading",
+		"Latest usable value (flag 1 to 3), kept until a newer one comes.",
+		[]string{"station", "river", "kind", "parameter", "unit", "method"}, nil)
+	readingTimestamp = prometheus.NewDesc("tofuwatch_reading_timestamp_seconds",
+		"When the water of the latest usable value was sampled.",
+		[]string{"station", "parameter", "method"}, nil)
+	readingFlag = prometheus.NewDesc("tofuwatch_reading_flag",
+		"Quality flag of the latest usable value: 1 good, 2 not evaluated, 3 suspect.",
+		[]string{"station", "parameter", "method"}, nil)
+	expectedInterval = prometheus.NewDesc("tofuwatch_expected_interval_seconds",
+		"How often a station should report a parameter.",
+		[]string{"station", "parameter"}, nil)
+	stationInfo = prometheus.NewDesc("tofuwatch_station_info",
+		"1 for each station of the site file.",
+		[]string{"station", "name", "river", "kind", "latitude", "longitude"}, nil)
+	stationOnline = prometheus.NewDesc("tofuwatch_station_online",
+		"1 if the station's logger said that it is connected, 0 if it is gone; absent if it never said.",
+		[]string{"station"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{reading, readingTimestamp, readingFlag, expectedInterval, stationInfo, stationOnline} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for id, s := range e.stations {
+		gauge(stationInfo, 1, id, s.Name, s.River, string(s.Kind), degrees(s.Latitude), degrees(s.Longitude))
+		for code, i := range s.Instruments {
+			gauge(expectedInterval, i.Interval.Seconds(), id, code)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s, up := range e.online {
+		value := 0.0
+		if up {
+			value = 1
+		}
+		gauge(stationOnline, value, s.ID)
+	}
+	for k, l := range e.latest {
+		id, code, method := k.station.ID, k.parameter.Code, string(k.method)
+		gauge(reading, l.value, id, k.station.River, string(k.station.Kind), code, string(k.parameter.Unit), method)
+		gauge(readingTimestamp, float64(l.time.UnixMilli())/1e3, id, code, method)
+		gauge(readingFlag, float64(l.flag), id, code, method)
+	}
+}
+
+// degrees writes a coordinate; "" where the site file gives none.
+func degrees(d float64) string {
+	if math.IsNaN(d) {
+		return ""
+	}
+	return strconv.FormatFloat(d, 'f', -1, 64)
+}
+
+// snapshot is an Exporter on disk.
+type snapshot struct {
+	// Position is where in the spool the observations start that may be missing
+	// from Latest.
+	Position uint64         `json:"position"`
+	Latest   []snapshotItem `json:"latest"`
+}
+
+type snapshotItem struct {
+	Station   string       `json:"station"`
+	Parameter string       `json:"parameter"`
+	Method    water.Method `json:"method"`
+	Value     float64      `json:"value"`
+	Flag      water.Flag   `json:"flag"`
+	Time      time.Time    `json:"time"`
+}
+
+// Save writes e to file; position is that of the spool before the call.
+func (e *Exporter) Save(file string, position uint64) error {
+	s := snapshot{Position: position}
+	e.mu.Lock()
+	for k, l := range e.latest {
+		s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, l.value, l.flag, l.time})
+	}
+	e.mu.Unlock()
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = renameio.WriteFile(file, data, 0o640)
+	}
+	if err != nil {
+		return fmt.Errorf("save latest values: %w", err)
+	}
+	return nil
+}
+
+// Load reads back what Save wrote and returns its position; a file that is not
+// there is empty. What is of no station or parameter known now is left out.
+func (e *Exporter) Load(file string, parameters *water.Parameters) (position uint64, err error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	var s snapshot
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("load latest values from %s: %w", file, err)
+	}
+	var observations []water.Observation
+	for _, i := range s.Latest {
+		o := water.Observation{
+			Station: e.stations[i.Station], Parameter: parameters.Lookup([]byte(i.Parameter)),
+			Method: i.Method, Value: i.Value, Flag: i.Flag, Time: i.Time,
+		}
+		if o.Station != nil && o.Parameter != nil {
+			observations = append(observations, o)
+		}
+	}
+	e.Observe(observations)
+	return s.Position, nil
+}

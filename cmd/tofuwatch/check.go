@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tofuwatch/ingest/influx"
+	"tofuwatch/ingest/mqtt"
+	"tofuwatch/internal/ingester"
+	"tofuwatch/internal/site"
+)
+
+// liveTime bounds each live check.
+const liveTime = 30 * time.Second
+
+// A liveCheck tries one thing that the site file names.
+type liveCheck struct {
+	name string
+	what string // in words, for when it succeeds
+	try  func(context.Context, *site.Site) error
+}
+
+var liveChecks = []liveCheck{
+	{"broker", "connected, and the subscriptions are granted", func(ctx context.Context, s *site.Site) error {
+		return mqtt.Check(ctx, ingester.MQTTOptions(s, nil))
+	}},
+	{"influxdb", "a point was written and deleted again", func(ctx context.Context, s *site.Site) error {
+		return influx.Check(ctx, ingester.InfluxOptions(s))
+	}},
+}
+
+func checkCommand() *cobra.Command {
+	var live, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check --config site.yaml",
+		Short: "Tell every fault of the site file, one a line",
+		Args:  cobra.NoArgs,
+	}
+	load := siteFlag(cmd)
+	cmd.Flags().BoolVar(&live, "live", false, "also try the broker and InfluxDB")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := load()
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		report := func(name, what string, err error) {
+			switch {
+			case asJSON && err != nil:
+				_ = json.NewEncoder(out).Encode(map[string]any{"check": name, "ok": false, "fault": err.Error()})
+			case asJSON:
+				_ = json.NewEncoder(out).Encode(map[string]any{"check": name, "ok": true})
+			case err != nil:
+				fmt.Fprintf(out, "%s: FAILED: %v\n", name, err)
+			default:
+				fmt.Fprintf(out, "%s: ok: %s\n", name, what)
+			}
+		}
+		report(s.File, count(len(s.Stations), "station"), nil)
+		if !live {
+			return nil
+		}
+		bad := false
+		for _, c := range liveChecks {
+			ctx, cancel := context.WithTimeout(cmd.Context(), liveTime)
+			err := c.try(ctx, s)
+			cancel()
+			report(c.name, c.what, err)
+			bad = bad || err != nil
+		}
+		if bad {
+			return errTold
+		}
+		return nil
+	}
+	return cmd
+}

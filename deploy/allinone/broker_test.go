@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/google/go-cmp/cmp"
+)
+
+// testLog is silent, errors aside, which it gives to the test.
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// listenLoopback returns a listener on a free port of this machine.
+func listenLoopback(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// startBroker runs a broker until the test ends or the function it returns is
+// called.
+func startBroker(t testing.TB, o brokerOptions) (url string, stop func()) {
+	t.Helper()
+	ln := listenLoopback(t)
+	b, err := newBroker(ln, o, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("broker: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return "tcp://" + ln.Addr().String(), stop
+}
+
+// await polls until done or the test's patience is over.
+func await(t testing.TB, what string, done func() (state string, ok bool)) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		state, ok := done()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %s; last seen: %s", what, state)
+		}
+		<-tick.C
+	}
+}
+
+// finish waits for a token of paho's and fails the test on its error.
+func finish(t testing.TB, token paho.Token) {
+	t.Helper()
+	if !token.WaitTimeout(time.Minute) {
+		t.Fatal("no answer from the broker")
+	}
+	if err := token.Error(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect returns a connected client with a session that lasts.
+func connect(t testing.TB, url, id string, change func(*paho.ClientOptions)) paho.Client {
+	t.Helper()
+	o := paho.NewClientOptions().AddBroker(url).SetClientID(id).SetCleanSession(false).
+		SetAutoReconnect(false).SetOrderMatters(false)
+	if change != nil {
+		change(o)
+	}
+	c := paho.NewClient(o)
+	finish(t, c.Connect())
+	t.Cleanup(func() { c.Disconnect(0) })
+	return c
+}
+
+// received collects the payloads that a client was given.
+type received struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (r *received) take(_ paho.Client, m paho.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = make(map[string]int)
+	}
+	r.seen[string(m.Payload())]++
+}
+
+func (r *received) distinct() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.seen)
+}
+
+func (r *received) payloads() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.seen))
+}
+
+// publish sends n messages at once and waits until all are acknowledged.
+func publish(t testing.TB, c paho.Client, n int) {
+	t.Helper()
+	tokens := make([]paho.Token, n)
+	for i := range n {
+		tokens[i] = c.Publish("tofu/ipal-01/readings", 1, false, strconv.Itoa(i))
+	}
+	for _, token := range tokens {
+		finish(t, token)
+	}
+}
+
+const stress = 20_000
+
+func TestNothingIsLostToAnAbsentSession(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := startBroker(t, brokerOptions{Dir: dir, Complete: "ingester"})
+	c := connect(t, url, "ingester", nil)
+	finish(t, c.Subscribe("tofu/+/readings", 1, nil))
+	c.Disconnect(100)
+
+	publish(t, connect(t, url, "logger", nil), stress)
+	stop() // a restart in between
+	url, _ = startBroker(t, brokerOptions{Dir: dir, Complete: "ingester"})
+
+	var got received
+	connect(t, url, "ingester", func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(got.take) })
+	await(t, "all messages", func() (string, bool) {
+		n := got.distinct()
+		return fmt.Sprint(n), n == stress
+	})
+}
+
+func TestNothingIsLostToASlowSession(t *testing.T) {
+	url, _ := startBroker(t, brokerOptions{Dir: t.TempDir(), Complete: "ingester"})
+	var got received
+	slow := make(chan paho.Message, stress)
+	c := connect(t, url, "ingester", func(o *paho.ClientOptions) {
+		o.SetAutoAckDisabled(true)
+		o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { slow <- m })
+	})
+	finish(t, c.Subscribe("tofu/+/readings", 1, nil))
+	go func() { // acknowledges a few, and then waits
+		for n := 0; ; n++ {
+			m, ok := <-slow
+			if !ok {
+				return
+			}
+			if n%100 == 0 {
+				<-time.After(10 * time.Millisecond)
+			}
+			got.take(nil, m)
+			m.Ack()
+		}
+	}()
+	publish(t, connect(t, url, "logger", nil), stress)
+	await(t, "all messages", func() (string, bool) {
+		n := got.distinct()
+		return fmt.Sprint(n), n == stress
+	})
+}
+
+// A session that is full, away or not there yet holds its senders back; it does
+// not make the broker forget.
+func TestNothingIsLostWhileTheSessionComesAndGoes(t *testing.T) {
+	const n = 5000
+	url, _ := startBroker(t, brokerOptions{Dir: t.TempDir(), Complete: "ingester"})
+	var got received
+	options := func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(got.take) }
+
+	sent := make(chan struct{})
+	logger := connect(t, url, "logger", nil) // before anybody listens
+	go func() {
+		defer close(sent)
+		publish(t, logger, n)
+	}()
+	for again := true; again; {
+		c := connect(t, url, "ingester", options)
+		finish(t, c.Subscribe("tofu/+/readings", 1, nil))
+		select {
+		case <-sent:
+			again = false
+		case <-time.After(20 * time.Millisecond):
+			c.Disconnect(0)
+		}
+	}
+	await(t, "all messages", func() (string, bool) {
+		seen := got.distinct()
+		return fmt.Sprint(seen), seen == n
+	})
+}
+
+func TestAcknowledgedMessagesSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := startBroker(t, brokerOptions{Dir: dir})
+	c := connect(t, url, "node-red", nil)
+	finish(t, c.Subscribe("tofu/#", 1, nil))
+	c.Disconnect(100)
+	logger := connect(t, url, "logger", nil)
+	finish(t, logger.Publish("tofu/ipal-01/status", 1, true, "online"))
+	finish(t, logger.Publish("tofu/ipal-01/readings", 1, false, "one"))
+	finish(t, logger.Publish("tofu/ipal-01/readings", 2, false, "two"))
+	stop()
+
+	url, _ = startBroker(t, brokerOptions{Dir: dir})
+	var kept, retained received
+	connect(t, url, "node-red", func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(kept.take) })
+	want := []string{"one", "online", "two"}
+	await(t, "the session's messages", func() (string, bool) {
+		return fmt.Sprint(kept.payloads()), cmp.Equal(kept.payloads(), want)
+	})
+	other := connect(t, url, "other", nil)
+	finish(t, other.Subscribe("tofu/+/status", 1, retained.take))
+	await(t, "the retained message", func() (string, bool) {
+		return fmt.Sprint(retained.payloads()), cmp.Equal(retained.payloads(), []string{"online"})
+	})
+}
+
+// What is on disk must follow what the client acknowledged, or a restart would
+// bring all of it again.
+func TestDeliveredMessagesDoNotComeAgain(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := startBroker(t, brokerOptions{Dir: dir, Complete: "ingester"})
+	var first, second received
+	c := connect(t, url, "ingester", func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(first.take) })
+	finish(t, c.Subscribe("tofu/+/readings", 1, nil))
+	publish(t, connect(t, url, "logger", nil), 100)
+	await(t, "all messages", func() (string, bool) { return fmt.Sprint(first.distinct()), first.distinct() == 100 })
+	c.Disconnect(250)
+	stop()
+
+	url, _ = startBroker(t, brokerOptions{Dir: dir, Complete: "ingester"})
+	c = connect(t, url, "ingester", func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(second.take) })
+	finish(t, c.Publish("tofu/ipal-01/readings", 1, false, "last")) // comes after everything kept
+	await(t, "the last message", func() (string, bool) {
+		return fmt.Sprint(second.payloads()), slices.Contains(second.payloads(), "last")
+	})
+	if diff := cmp.Diff(second.payloads(), []string{"last"}); diff != "" {
+		t.Errorf("after the restart (-got +want):\n%s", diff)
+	}
+}
+
+func TestDoor(t *testing.T) {
+	closed := brokerOptions{Dir: t.TempDir(), Username: "tofuwatch", Password: "rahasia"}
+	url, _ := startBroker(t, closed)
+	tests := []struct {
+		name               string
+		username, password string
+		want               bool
+	}{
+		{"right", "tofuwatch", "rahasia", true},
+		{"wrong password", "tofuwatch", "rahasi", false},
+		{"wrong username", "tofu", "rahasia", false},
+		{"nothing", "", "", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := paho.NewClientOptions().AddBroker(url).SetClientID("x").SetUsername(test.username).SetPassword(test.password).SetConnectRetry(false)
+			c := paho.NewClient(o)
+			token := c.Connect()
+			token.WaitTimeout(time.Minute)
+			defer c.Disconnect(0)
+			if got := token.Error() == nil; got != test.want {
+				t.Errorf("let in: got %v, want %v (%v)", got, test.want, token.Error())
+			}
+		})
+	}
+}
+
+func TestASecondBrokerOnOneFolderIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	startBroker(t, brokerOptions{Dir: dir})
+	ln := listenLoopback(t)
+	defer ln.Close()
+	_, err := newBroker(ln, brokerOptions{Dir: dir}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err == nil {
+		t.Fatal("got no error, want that another process holds the file")
+	}
+}

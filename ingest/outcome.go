@@ -1,0 +1,24 @@
+package ingest
+
+import (
+	"time"
+
+	"tofuwatch/internal/water"
+)
+
+// An Outcome is what became of one message. It owns its slices.
+type Outcome struct {
+	Topic        string
+	Received     time.Time
+	Observations []water.Observation // in the order of the payload; those of one sample are neighbours
+	DeadLetters  []DeadLetter        // at most one for each reason
+}
+
+// Readings is how many readings the outcome accounts for.
+func (o Outcome) Readings() int {
+	n := len(o.Observations)
+	for _, l := range o.DeadLetters {
+		n += l.Readings
+	}
+	return n
+}

@@ -1,0 +1,215 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
+	"tofuwatch/internal/water"
+)
+
+// A Spool makes outcomes durable. It calls done once: without an error when the
+// outcome is on disk, else with the reason why nothing of it was kept. done may
+// run on any goroutine, also before Append returns.
+type Spool interface {
+	Append(o Outcome, done func(error))
+}
+
+// Observer is told of everything that is received, whether InfluxDB is up or
+// not. Its methods must not block.
+type Observer interface {
+	// Observe gets the observations of one message, in the order of the payload.
+	Observe(observations []water.Observation)
+	// Online tells that a station connected or went away.
+	Online(station *water.Station, online bool)
+}
+
+// Options are what a Pipeline decides by.
+type Options struct {
+	Sources    []Source
+	Stations   map[string]*water.Station // by ID
+	Parameters *water.Parameters
+	// Refused is called when the spool refused an outcome: its message was not
+	// acknowledged, and comes again only on another connection. It must not block.
+	Refused func(error)
+}
+
+// A Pipeline decides what becomes of messages.
+type Pipeline struct {
+	o        Options
+	spool    Spool
+	observer Observer
+	log      *slog.Logger
+	faults   *faultLog
+
+	mu      sync.Mutex
+	decoded payload.Decoded // scratch
+
+	received []atomic.Uint64 // messages: one a source, and one for the rest
+	ignored  atomic.Uint64   // keys that name no parameter, also in messages that are looked at again
+	latest   atomic.Int64    // when the last message came, Unix nanoseconds; 0 before the first
+}
+
+// NewPipeline returns a pipeline that ends in spool and tells observer.
+func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *Pipeline {
+	return &Pipeline{
+		o: o, spool: spool, observer: observer, log: log,
+		faults:   newFaultLog(log),
+		received: make([]atomic.Uint64, len(o.Sources)+1),
+	}
+}
+
+// Handle decides what becomes of msg and gives the outcome to the spool. msg is
+// acknowledged once the outcome is on disk; if that failed it is not, and the
+// broker sends it again on the next connection. A message of which nothing can
+// be used is a dead letter, and acknowledged like any other.
+func (p *Pipeline) Handle(msg Message) {
+	p.latest.Store(msg.Received.UnixNano())
+	if id, ok := Presence.Station(msg.Topic); ok {
+		if s := p.o.Stations[id]; s != nil {
+			p.observer.Online(s, string(msg.Payload) == "online")
+		}
+		msg.Ack()
+		return
+	}
+	p.count(msg.Topic)
+	o := p.Decide(msg)
+	for _, l := range o.DeadLetters {
+		p.faults.deadLettered(l)
+	}
+	p.Keep(o, func(err error) {
+		if err != nil {
+			p.faults.withheld(msg.Topic, err)
+			p.o.Refused(err)
+			return
+		}
+		msg.Ack()
+	})
+}
+
+// Keep shows an outcome to the observer and gives it to the spool, which calls
+// done.
+func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if len(o.Observations) > 0 {
+		p.observer.Observe(o.Observations)
+	}
+	p.spool.Append(o, done)
+}
+
+// source returns which source has a topic, -1 if none, and the station that it
+// names.
+func (p *Pipeline) source(topic string) (index int, station string) {
+	for i := range p.o.Sources {
+		if id, ok := p.o.Sources[i].Station(topic); ok {
+			return i, id
+		}
+	}
+	return -1, ""
+}
+
+// count counts a message by its source.
+func (p *Pipeline) count(topic string) {
+	i, _ := p.source(topic)
+	if i < 0 {
+		i = len(p.o.Sources)
+	}
+	p.received[i].Add(1)
+}
+
+// Decide says what becomes of msg and changes nothing: "now" is msg.Received.
+func (p *Pipeline) Decide(msg Message) Outcome {
+	o := Outcome{Topic: msg.Topic, Received: msg.Received}
+	source, id := p.source(msg.Topic)
+	if source < 0 {
+		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
+		return o
+	}
+	if len(msg.Payload) > payload.MaxBytes {
+		o.deadLetter(msg, water.TooLarge, fmt.Sprintf("payload has %d bytes; at most %d are read: send fewer samples at once", len(msg.Payload), payload.MaxBytes), 1)
+		return o
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := &p.decoded
+	d.Reset()
+	p.o.Sources[source].Decode(d, msg.Payload, p.o.Parameters)
+	p.ignored.Add(uint64(d.Ignored))
+	station := p.o.Stations[id]
+	if station == nil {
+		readings := len(d.Readings)
+		for _, f := range d.Faults {
+			readings += f.Readings
+		}
+		o.deadLetter(msg, water.UnknownStation, fmt.Sprintf("no station %s; add it to the site file, restart, and replay", quote(id)), max(1, readings))
+		return o
+	}
+	for _, f := range d.Faults {
+		o.deadLetter(msg, f.Reason, f.Detail, f.Readings)
+	}
+	if len(d.Readings) > 0 {
+		o.Observations = make([]water.Observation, 0, len(d.Readings))
+	}
+	var checked time.Time // the last sample time that was found plausible
+	for _, r := range d.Readings {
+		if r.Time != checked || checked.IsZero() {
+			if err := quality.CheckTime(r.Time, msg.Received); err != nil {
+				o.deadLetter(msg, water.BadTime, err.Error(), 1)
+				continue
+			}
+			checked = r.Time
+		}
+		value, flag := quality.Judge(station, r)
+		o.Observations = append(o.Observations, water.Observation{
+			Station: station, Parameter: r.Parameter, Method: water.Sensor,
+			Value: value, Flag: flag, Time: r.Time,
+		})
+	}
+	return o
+}
+
+// deadLetter adds a fault to o: readings that are lost for one reason share a
+// dead letter, which tells of the first of them.
+func (o *Outcome) deadLetter(msg Message, reason water.Reason, detail string, readings int) {
+	for i := range o.DeadLetters {
+		if l := &o.DeadLetters[i]; l.Reason == reason {
+			if !strings.HasSuffix(l.Detail, andMore) {
+				l.Detail += andMore
+			}
+			l.Readings += readings
+			return
+		}
+	}
+	kept := msg.Payload[:min(len(msg.Payload), payload.MaxBytes)]
+	if reason == water.TooLarge {
+		kept = kept[:MaxKept]
+	}
+	o.DeadLetters = append(o.DeadLetters, DeadLetter{
+		Received: msg.Received, Topic: msg.Topic, Payload: kept,
+		Reason: reason, Detail: detail, Readings: readings,
+	})
+}
+
+const andMore = " (and more of the kind)"
+
+func (p *Pipeline) topics() string {
+	topics := make([]string, len(p.o.Sources))
+	for i, s := range p.o.Sources {
+		topics[i] = s.Topic
+	}
+	return strings.Join(topics, ", ")
+}
+
+// quote makes what a device sent printable, and short.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return fmt.Sprintf("%q…", s[:most])
+	}
+	return fmt.Sprintf("%q", s)
+}

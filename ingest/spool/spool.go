@@ -1,0 +1,552 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+
+	"tofuwatch/ingest"
+	"tofuwatch/internal/water"
+)
+
+// DefaultLimit is how much room on the disk pending readings may take: a month
+// of 300 stations with 6 readings every two minutes.
+const DefaultLimit = 4 << 30
+
+// Errors that Append reports, wrapped.
+var (
+	ErrFull  = errors.New("spool is full")
+	ErrInUse = errors.New("data folder is in use by another process")
+)
+
+// Options say how a spool is kept.
+type Options struct {
+	DataDir string // holds the folders spool, deadletters and damaged
+	Limit   int64  // bytes that the spool may take; 0 means DefaultLimit
+	// Encode appends points for observations, each ended by a newline. It is
+	// given those of one message.
+	Encode func(dst []byte, observations []water.Observation) []byte
+	// CountReadings returns how many readings there are in lines that Encode
+	// wrote, or in a damaged piece of such.
+	CountReadings func(lines []byte) int
+	// Restore is called while the spool is opened, with the lines of every
+	// record at or behind RestoreFrom, in order.
+	Restore     func(lines []byte)
+	RestoreFrom uint64
+}
+
+// A Spool holds outcomes from the moment they are on disk until InfluxDB has
+// them. Append may be called from many goroutines; Next and Done from one.
+type Spool struct {
+	o       Options
+	log     *slog.Logger
+	lock    *flock.Flock
+	records *segments
+	letters *deadLetters
+	cursor  *cursor
+
+	mu        sync.Mutex
+	waiting   group         // appended, and not yet given to the committer
+	room      *sync.Cond    // waiting was taken
+	closed    bool          // Append refuses
+	wake      chan struct{} // tells the committer of waiting
+	committed chan struct{} // tells Next of new records
+	stopped   chan struct{} // the committer has returned
+	ledger    ingest.Ledger
+	restored  uint64 // records before it are in the snapshot of those who restore
+
+	position uint64    // of the next record to give out
+	oldest   time.Time // when the message at position was received, if known
+	chunk    []byte
+}
+
+// group is what one commit writes.
+type group struct {
+	records  []byte
+	letters  []entry
+	done     []func(error)
+	readings uint64 // in records
+}
+
+// maxWaiting is how many bytes may wait for the disk before Append waits too.
+const maxWaiting = 8 << 20
+
+// recordKind is the first byte of a record of this package.
+const recordKind = 1
+
+func asideFolder(dataDir string) string { return filepath.Join(dataDir, "damaged") }
+
+// Open opens the spool in a data folder, or starts one. It mends what a crash
+// left behind, and logs and dead-letters what it could not mend.
+func Open(o Options, log *slog.Logger) (*Spool, error) {
+	if o.Limit == 0 {
+		o.Limit = DefaultLimit
+	}
+	s := &Spool{
+		o: o, log: log,
+		wake:      make(chan struct{}, 1),
+		committed: make(chan struct{}, 1),
+		stopped:   make(chan struct{}),
+		restored:  math.MaxUint64,
+	}
+	if o.Restore != nil {
+		s.restored = o.RestoreFrom
+	}
+	s.room = sync.NewCond(&s.mu)
+	if err := os.MkdirAll(o.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("create data folder: %w", err)
+	}
+	s.lock = flock.New(filepath.Join(o.DataDir, "lock"))
+	switch ok, err := s.lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("lock data folder: %w", err)
+	case !ok:
+		return nil, fmt.Errorf("%s: %w", o.DataDir, ErrInUse)
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.lock.Unlock())
+	}
+	go s.commit()
+	return s, nil
+}
+
+func (s *Spool) open() error {
+	dir := filepath.Join(s.o.DataDir, "spool")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("create spool folder: %w", err)
+	}
+	var (
+		fresh bool
+		err   error
+	)
+	if s.cursor, fresh, err = openCursor(filepath.Join(dir, "cursor")); err != nil {
+		return err
+	}
+	if bases, _ := segmentBases(dir); fresh && len(bases) > 0 {
+		s.log.Error("spool cursor lost; sending again all that is on disk, which InfluxDB stores once")
+	}
+	s.ledger = ingest.Ledger{Stored: s.cursor.stored, DeadLettered: make(map[water.Reason]uint64)}
+	var again uint64 // readings that are a dead letter already, and still pending
+	s.letters, err = openDeadLetters(s.o.DataDir, func(e entry) {
+		s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
+		if e.Origin >= s.cursor.position && e.Origin > 0 {
+			again += uint64(e.Letter.Readings)
+		}
+	}, func(d Damage) error {
+		s.log.Error("dead letters damaged; the piece was set aside", "file", d.File, "bytes", len(d.Bytes))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	from := min(s.cursor.position, s.o.RestoreFrom)
+	if s.o.Restore == nil {
+		from = s.cursor.position
+	}
+	var damages []Damage
+	s.records, err = openSegments(dir, asideFolder(s.o.DataDir), from, func(position uint64, body []byte) error {
+		r, ok := parseRecord(body)
+		if !ok {
+			return nil // told of when it is its turn
+		}
+		if position >= s.cursor.position {
+			s.ledger.Pending += r.readings
+		}
+		if s.o.Restore != nil && position >= s.o.RestoreFrom {
+			s.o.Restore(r.lines)
+		}
+		return nil
+	}, func(d Damage) error { damages = append(damages, d); return nil })
+	if err != nil {
+		return err
+	}
+	for _, d := range damages {
+		if err := s.damaged(d); err != nil {
+			return err
+		}
+	}
+	s.position = s.cursor.position
+	s.ledger.Received = s.ledger.Stored + s.ledger.Pending - again
+	for _, n := range s.ledger.DeadLettered {
+		s.ledger.Received += n
+	}
+	return nil
+}
+
+// damaged makes a damaged piece of the spool a dead letter.
+func (s *Spool) damaged(d Damage) error {
+	if d.Tail {
+		// The usual trace of a crash. None of it was acknowledged, unless the
+		// disk lost it afterwards.
+		s.log.Warn("spool was cut short by a crash; the torn end was set aside", "file", d.File, "bytes", len(d.Bytes))
+		return nil
+	}
+	n := max(1, s.o.CountReadings(d.Bytes))
+	letter := ingest.DeadLetter{
+		Received: time.Now().UTC(),
+		Payload:  d.Bytes[:min(len(d.Bytes), ingest.MaxKept)],
+		Reason:   water.Damaged,
+		Detail:   fmt.Sprintf("%d bytes of the spool could not be read back; they are in %s", len(d.Bytes), strconv.Quote(d.File)),
+		Readings: n,
+	}
+	s.log.Error("spool damaged; the piece was set aside", "file", d.File, "bytes", len(d.Bytes), "readings", n)
+	if err := s.letters.add([]entry{{Letter: &letter}}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger.DeadLettered[water.Damaged] += uint64(n)
+	return nil
+}
+
+// record is the body of a record, taken apart.
+type record struct {
+	received time.Time
+	readings uint64
+	topic    string
+	lines    []byte
+}
+
+func (r record) appendTo(dst []byte) []byte {
+	dst = append(dst, recordKind)
+	dst = binary.AppendUvarint(dst, uint64(r.received.UnixMilli()))
+	dst = binary.AppendUvarint(dst, r.readings)
+	dst = binary.AppendUvarint(dst, uint64(len(r.topic)))
+	return append(dst, r.topic...)
+}
+
+// parseRecord takes a body apart; what it returns points into it.
+func parseRecord(body []byte) (r record, ok bool) {
+	if body[0] != recordKind {
+		return record{}, false
+	}
+	b := body[1:]
+	var numbers [3]uint64
+	for i := range numbers {
+		n, width := binary.Uvarint(b)
+		if width <= 0 {
+			return record{}, false
+		}
+		numbers[i], b = n, b[width:]
+	}
+	if numbers[2] > uint64(len(b)) {
+		return record{}, false
+	}
+	return record{
+		received: time.UnixMilli(int64(numbers[0])).UTC(),
+		readings: numbers[1],
+		topic:    string(b[:numbers[2]]),
+		lines:    b[numbers[2]:],
+	}, true
+}
+
+// Append gives an outcome to the spool and calls done, once, when it is on disk
+// or can't be: then the error says why, and nothing of the outcome was kept. It
+// returns at once, unless the disk is far behind. done runs on the goroutine
+// that writes and must not block; it may be called before Append returns.
+func (s *Spool) Append(o ingest.Outcome, done func(error)) {
+	s.mu.Lock()
+	for len(s.waiting.records) > maxWaiting && !s.closed {
+		s.room.Wait()
+	}
+	if s.closed {
+		s.mu.Unlock()
+		done(errors.New("spool is closed"))
+		return
+	}
+	g := &s.waiting
+	if n := len(o.Observations); n > 0 {
+		r := record{received: o.Received, readings: uint64(n), topic: o.Topic}
+		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), o.Observations) })
+		g.readings += r.readings
+	}
+	for i := range o.DeadLetters {
+		g.letters = append(g.letters, entry{Letter: &o.DeadLetters[i]})
+	}
+	g.done = append(g.done, done)
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+// signal tells a goroutine that waits on c, or that will.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// commit writes what was appended, group by group, until the spool is closed.
+func (s *Spool) commit() {
+	defer close(s.stopped)
+	var g group // its memory and that of waiting change places
+	for range s.wake {
+		s.mu.Lock()
+		g, s.waiting = s.waiting, group{records: g.records[:0], letters: g.letters[:0], done: g.done[:0]}
+		closed := s.closed
+		s.room.Broadcast()
+		s.mu.Unlock()
+
+		if len(g.done) > 0 {
+			err := s.write(g)
+			for _, done := range g.done {
+				done(err)
+			}
+			clear(g.done)
+			clear(g.letters)
+			signal(s.committed)
+		}
+		if cap(g.records) > maxWaiting {
+			g.records = nil
+		}
+		if closed {
+			return
+		}
+	}
+}
+
+func (s *Spool) write(g group) error {
+	err := s.roomFor(int64(len(g.records)))
+	if err == nil && len(g.letters) > 0 {
+		err = s.letters.add(g.letters)
+	}
+	lettered := err == nil
+	if err == nil && len(g.records) > 0 {
+		err = s.records.commit(g.records)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if lettered { // also where the records beside them failed, and come again
+		for _, e := range g.letters {
+			s.ledger.Received += uint64(e.Letter.Readings)
+			s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
+		}
+	}
+	if err == nil {
+		s.ledger.Received += g.readings
+		s.ledger.Pending += g.readings
+	}
+	return err
+}
+
+// Writable says why nothing can be appended now, or nil.
+func (s *Spool) Writable() error { return s.roomFor(0) }
+
+// roomFor refuses what would grow the spool past its limit, or take the last
+// room on the disk: that is kept for dead letters, the cursor and the latest
+// values, so that a full spool can still be drained.
+func (s *Spool) roomFor(n int64) error {
+	if used := s.records.bytes(); used+n > s.o.Limit {
+		return fmt.Errorf("%w: %d MiB of readings wait for InfluxDB, and %d MiB is the limit", ErrFull, used>>20, s.o.Limit>>20)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.o.DataDir, &fs); err != nil {
+		return fmt.Errorf("look at the room on the disk: %w", err)
+	}
+	free, size := int64(fs.Bavail)*fs.Bsize, int64(fs.Blocks)*fs.Bsize
+	if reserve := min(size/20, maxReserve); free-n < reserve {
+		return fmt.Errorf("%w: %d KiB are free on the disk of %s, and %d KiB are kept in reserve", ErrFull, free>>10, s.o.DataDir, reserve>>10)
+	}
+	return nil
+}
+
+// maxReserve bounds what is left free on the disk, which is a twentieth of it.
+const maxReserve = 64 << 20
+
+// Health returns the ledger and the rest, all as of one moment.
+func (s *Spool) Health() ingest.SpoolHealth {
+	bytes := s.records.bytes()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := ingest.SpoolHealth{Ledger: s.ledger, Bytes: bytes}
+	h.DeadLettered = maps.Clone(s.ledger.DeadLettered)
+	if h.Pending > 0 {
+		h.Oldest = s.oldest
+	}
+	return h
+}
+
+// A Batch is the oldest pending points, and their place in the spool.
+type Batch struct {
+	Lines   []byte // points, each ended by a newline; valid until Done
+	Points  int
+	records []batchRecord
+	next    uint64 // position behind the batch
+	counted uint64 // readings
+	oldest  time.Time
+}
+
+type batchRecord struct {
+	offset   int    // of its first line in Lines
+	position uint64 // of that line in the spool
+	topic    string
+	received time.Time
+}
+
+// A Refusal is a dead letter for a point of a batch.
+type Refusal struct {
+	Letter ingest.DeadLetter
+	origin uint64 // where its readings stand in the spool
+}
+
+// Refuse makes a dead letter of point, which holds n readings that start at
+// offset in b.Lines. Refusals must be made in the order of their offsets.
+func (b *Batch) Refuse(offset int, point []byte, n int, detail string) Refusal {
+	i := len(b.records) - 1
+	for b.records[i].offset > offset {
+		i--
+	}
+	r := b.records[i]
+	return Refusal{
+		origin: r.position + uint64(offset-r.offset),
+		Letter: ingest.DeadLetter{
+			Received: r.received, Topic: r.topic, Payload: bytes.Clone(point),
+			Reason: water.Refused, Detail: detail, Readings: n,
+		},
+	}
+}
+
+// Next returns the oldest pending points, about atMost of them, waiting until
+// there is one. Where there are fewer it waits for up to linger after the first
+// one, so that InfluxDB gets few large requests rather than many small ones.
+// What it returns stays pending until Done.
+func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*Batch, error) {
+	b := &Batch{next: s.position}
+	var late <-chan time.Time
+	for {
+		for b.Points < atMost {
+			before := b.next
+			if err := s.extend(b, atMost); err != nil {
+				return nil, err
+			}
+			if b.next == before {
+				break
+			}
+		}
+		if b.Points >= atMost {
+			break
+		}
+		if b.Points > 0 && late == nil {
+			late = time.After(linger)
+		}
+		select {
+		case <-s.committed:
+			continue
+		case <-late:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		break
+	}
+	return b, nil
+}
+
+// extend adds records to b until it has atMost points or the spool is read.
+func (s *Spool) extend(b *Batch, atMost int) error {
+	var err error
+	b.next, s.chunk, err = s.records.read(b.next, s.chunk, func(position uint64, body []byte) bool {
+		if b.Points >= atMost {
+			return false
+		}
+		r, ok := parseRecord(body)
+		if !ok { // of another version of this program
+			s.log.Error("spool record of an unknown kind passed over", "position", position, "bytes", len(body))
+			return true
+		}
+		if len(b.records) == 0 {
+			b.oldest = r.received
+			s.mu.Lock()
+			s.oldest = r.received
+			s.mu.Unlock()
+		}
+		lineAt := position + headerBytes + uint64(len(body)-len(r.lines))
+		b.records = append(b.records, batchRecord{len(b.Lines), lineAt, r.topic, r.received})
+		b.Lines = append(b.Lines, r.lines...)
+		b.Points += bytes.Count(r.lines, []byte{'\n'})
+		b.counted += r.readings
+		return true
+	}, func(d Damage) error {
+		if err := s.damaged(d); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		// These readings were pending; a wrong guess of their number must not
+		// leave the ledger unbalanced.
+		n := uint64(max(1, s.o.CountReadings(d.Bytes)))
+		s.ledger.Received += n - min(n, s.ledger.Pending)
+		s.ledger.Pending -= min(n, s.ledger.Pending)
+		return nil
+	})
+	return err
+}
+
+// Done says that every point of b is in InfluxDB, or among refused. The dead
+// letters are on disk before the cursor moves. After an error the batch is still
+// pending.
+func (s *Spool) Done(b *Batch, refused []Refusal) error {
+	letters := s.letters.unknown(refused)
+	if len(letters) > 0 {
+		if err := s.letters.add(letters); err != nil {
+			return err
+		}
+	}
+	var n uint64
+	for _, r := range refused {
+		n += uint64(r.Letter.Readings)
+	}
+	if err := s.cursor.move(b.next, s.cursor.stored+b.counted-n); err != nil {
+		return err
+	}
+	s.position = b.next
+	s.mu.Lock()
+	s.ledger.Stored += b.counted - n
+	s.ledger.Pending -= b.counted
+	for _, e := range letters {
+		s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
+	}
+	keep := min(b.next, s.restored)
+	s.mu.Unlock()
+	return s.records.trim(keep)
+}
+
+// End is the position behind the last outcome on disk.
+func (s *Spool) End() uint64 { return s.records.end() }
+
+// Restored says that records before position need not be given to Restore
+// again. Where there is a Restore, drained ones stay on disk until then.
+func (s *Spool) Restored(position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restored = position
+}
+
+// MarkReplayed notes that dead letters were sent through again.
+func (s *Spool) MarkReplayed(ids []uint64, now time.Time) error {
+	return s.letters.markReplayed(ids, now)
+}
+
+// Close commits what was appended and closes the files. Next and Done must not
+// be called any more.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.room.Broadcast()
+	s.mu.Unlock()
+	signal(s.wake)
+	<-s.stopped
+	return errors.Join(s.records.close(), s.letters.log.close(), s.cursor.close(), s.lock.Unlock())
+}

@@ -1,0 +1,109 @@
+// Package site reads the site file: what is measured where, how it arrives,
+// where it is stored and who is told.
+//
+// [Load] returns a valid [Site], or every fault in the file with its line. It
+// reads the files that the site file names and changes nothing.
+package site
+
+import (
+	"net/url"
+	"strings"
+	"time"
+	_ "time/tzdata" // time zones on a machine that has none installed
+
+	"tofuwatch/internal/water"
+)
+
+// A Site is a valid site file: Load returns no other.
+type Site struct {
+	File       string         // as given to Load
+	Name       string         // the key "site"
+	TimeZone   *time.Location // in which people are told times; Asia/Jakarta unless given
+	DataDir    string         // absolute; spool, dead letters and last values live below it
+	HTTP       HTTP
+	MQTT       MQTT
+	InfluxDB   InfluxDB
+	Parameters *water.Parameters // the built-in ones and the site's own
+	Stations   []Station         // in the order of the file; at least one
+	Recipients []Recipient       // in the order of the file
+	SMTP       *SMTP             // nil if the file has none
+}
+
+// HTTP is where the ingester answers Prometheus and health checks.
+type HTTP struct {
+	Listen string // host:port; an empty host is every interface, port 0 any free one
+}
+
+// MQTT is the broker and what is read from it.
+type MQTT struct {
+	Broker   *url.URL // tcp, ssl, ws or wss, always with a port
+	ClientID string   // names the persistent session
+	Username string   // empty: none
+	Password Secret   // empty: none
+	TLS      *TLS     // nil if the file has none; used with ssl and wss only
+	Sources  []Source // at least one
+}
+
+// A Source is one subscription and the format of what comes through it.
+type Source struct {
+	Topic  string // as written: an MQTT filter in which one level is {station}
+	Format string // a key of payload.Formats
+}
+
+// Filter returns the topic as a broker wants it: {station} is "+".
+func (s Source) Filter() string { return strings.Replace(s.Topic, placeholder, "+", 1) }
+
+// InfluxDB is where observations are stored.
+type InfluxDB struct {
+	URL    *url.URL // http or https
+	Org    string   // 2.x; 1.8 ignores it
+	Bucket string   // on 1.8 the database, or database/retention-policy
+	Token  Secret   // on 1.8 user:password; empty: none
+}
+
+// A Station is a place where water is measured, with the limits that hold there.
+// Its Latitude and Longitude are NaN where the file gives none.
+type Station struct {
+	*water.Station
+	Standards []string         // names of regulations; the strictest bound binds; nil: none
+	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+}
+
+// A Limit is the site's own bound on a parameter at one station, both in the
+// parameter's unit. At least one of Min and Max is given.
+type Limit struct {
+	Min, Max *float64 // nil: no such bound
+	Override bool     // may be laxer than the standards; then Reason says why
+	Reason   string   // for people
+}
+
+// A Recipient is somebody who is told by e-mail. One with neither Rivers nor
+// Stations is told of all.
+type Recipient struct {
+	Name     string // unique in the file
+	Email    string // without a display name
+	Language string // id or en
+	Rivers   []string
+	Stations []string
+	Severity string // the least that is told: warning or critical
+}
+
+// SMTP is the server that takes the mail.
+type SMTP struct {
+	Host     string
+	Port     int
+	TLS      string // starttls, implicit, or none, which is for a server on this machine only
+	From     string // without a display name
+	Username string // empty: no login
+	Password Secret // given if Username is
+}
+
+// Station returns the station with this ID, and whether there is one.
+func (s *Site) Station(id string) (Station, bool) {
+	for _, st := range s.Stations {
+		if st.ID == id {
+			return st, true
+		}
+	}
+	return Station{}, false
+}

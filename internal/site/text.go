@@ -1,0 +1,286 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The functions here each read one kind of text that stands in a site file.
+// Their errors say what is wrong and what would be right.
+
+// quote is for text that came out of the file: on one line, and not endless.
+func quote(s string) string {
+	const most = 60
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// have lists what there is; of much, also what given may have been meant to be.
+func have(given string, list []string) string {
+	const few, most = 7, 30
+	shown, more := list, ""
+	if len(list) > most {
+		shown, more = list[:most], fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	all := "have " + strings.Join(shown, ", ") + more
+	if near := nearest(given, list); len(list) > few && near != "" {
+		return fmt.Sprintf("did you mean %s? %s", near, all)
+	}
+	return all
+}
+
+// nearest returns the text of list that is given but for two slips of the
+// hand, or nothing.
+func nearest(given string, list []string) string {
+	if len(given) > 64 {
+		return ""
+	}
+	best, least := "", 3
+	for _, s := range list {
+		if d := distance(strings.ToLower(given), s); d < least && d < len(s) {
+			best, least = s, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be put in, taken out or changed to make b
+// of a (Levenshtein 1965).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// oneOf returns a function that takes a text of list and no other.
+func oneOf(what string, list ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if !slices.Contains(list, s) {
+			return "", fmt.Errorf("no %s %s; %s", what, quote(s), have(s, list))
+		}
+		return s, nil
+	}
+}
+
+// printable takes 1 to 100 characters that people can see.
+func printable(s string) (string, error) {
+	switch n := utf8.RuneCountInString(s); {
+	case n == 0 || strings.TrimSpace(s) == "":
+		return "", errors.New("is empty; want 1 to 100 characters")
+	case n > 100:
+		return "", fmt.Errorf("has %d characters; want 1 to 100", n)
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "", fmt.Errorf("%s has a character that cannot be printed; want 1 to 100 printable ones on one line", quote(s))
+	}
+	return s, nil
+}
+
+var idPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// identifier returns a function that takes what stations and rivers are
+// called in topics, tags and labels.
+func identifier(example string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if !idPattern.MatchString(s) {
+			return "", fmt.Errorf("%s is no id; want lower case letters, digits and '-', for example %s", quote(s), example)
+		}
+		return s, nil
+	}
+}
+
+var clientIDPattern = regexp.MustCompile(`^[!-~]{1,64}$`)
+
+func clientID(s string) (string, error) {
+	if !clientIDPattern.MatchString(s) {
+		return "", fmt.Errorf("%s is no client id; want 1 to 64 ASCII characters without spaces, for example tofuwatch-semarang", quote(s))
+	}
+	return s, nil
+}
+
+// timeZone takes a name of the IANA database. Not "Local" nor "": what they
+// mean depends on the machine.
+func timeZone(s string) (*time.Location, error) {
+	if s != "" && s != "Local" {
+		if zone, err := time.LoadLocation(s); err == nil {
+			return zone, nil
+		}
+	}
+	return nil, fmt.Errorf("no time zone %s; want an IANA name, for example Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or UTC", quote(s))
+}
+
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s is no duration above 0; write it like 30s, 2m or 1h30m", quote(s))
+	}
+	return d, nil
+}
+
+// port returns the number that s is, if it is one between least and 65535.
+func port(s string, least int) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return int(n), err == nil && int(n) >= least
+}
+
+func listen(s string) (string, error) {
+	h, p, err := net.SplitHostPort(s)
+	if _, ok := port(p, 0); err != nil || !ok || h != "" && !isHost(h) {
+		return "", fmt.Errorf("%s is no address to listen on; want host:port, for example 127.0.0.1:9464", quote(s))
+	}
+	return s, nil
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+// isHost reports whether s can be the name or the address of a machine.
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || len(s) <= 253 && hostPattern.MatchString(s)
+}
+
+// isLoopback reports whether mail to this host stays on the machine.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+func host(s string) (string, error) {
+	if !isHost(s) {
+		return "", fmt.Errorf("%s is no host; want a name or an address without a port, for example mail.example.org", quote(s))
+	}
+	return s, nil
+}
+
+// brokerPorts are the schemes of an MQTT broker, and the port of each.
+var brokerPorts = map[string]string{"tcp": "1883", "ssl": "8883", "ws": "80", "wss": "443"}
+
+// broker takes the URL of an MQTT broker. What it returns has a port.
+func broker(s string) (*url.URL, error) {
+	const example = "tcp://127.0.0.1:1883"
+	u, err := server(s, example, "username and password_file")
+	if err != nil {
+		return nil, err
+	}
+	standard, ok := brokerPorts[u.Scheme]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("no scheme %s; have tcp, ssl, ws, wss (ssl and wss are encrypted)", quote(u.Scheme))
+	case !isHost(u.Hostname()):
+		return nil, fmt.Errorf("no host %s; want a URL like %s", quote(u.Hostname()), example)
+	case u.Path == "/" && (u.Scheme == "tcp" || u.Scheme == "ssl"):
+		u.Path = ""
+	case u.Path != "" && (u.Scheme == "tcp" || u.Scheme == "ssl"):
+		return nil, fmt.Errorf("%s is a path, which only ws and wss have; want a URL like %s", quote(u.Path), example)
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), standard)
+	}
+	return u, nil
+}
+
+// database takes the URL of an InfluxDB.
+func database(s string) (*url.URL, error) {
+	const example = "http://127.0.0.1:8086"
+	u, err := server(s, example, "token_file")
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("no scheme %s; have http, https", quote(u.Scheme))
+	case !isHost(u.Hostname()):
+		return nil, fmt.Errorf("no host %s; want a URL like %s", quote(u.Hostname()), example)
+	}
+	return u, nil
+}
+
+// server takes any URL of a server. What could be a password is not repeated.
+func server(s, example, login string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case strings.Contains(s, "@"):
+		return nil, fmt.Errorf("a user does not belong into the URL; want one like %s, and %s for the login", example, login)
+	case err != nil || u.Scheme == "" || u.Opaque != "":
+		return nil, fmt.Errorf("%s is no URL; want one like %s", quote(s), example)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, fmt.Errorf("what follows '?' or '#' is not used; want a URL like %s", example)
+	}
+	if p := u.Port(); p != "" || strings.HasSuffix(u.Host, ":") {
+		if _, ok := port(p, 1); !ok {
+			return nil, fmt.Errorf("no port %s; want 1 to 65535", quote(p))
+		}
+	}
+	return u, nil
+}
+
+// placeholder is the level of a topic that says which station it is.
+const placeholder = "{station}"
+
+// topic takes an MQTT filter (MQTT 3.1.1, 4.7) in which exactly one level is
+// {station}.
+func topic(s string) (string, error) {
+	const example = "tofu/{station}/readings"
+	switch {
+	case s == "":
+		return "", fmt.Errorf("is empty; want a topic like %s", example)
+	case len(s) > 65535:
+		return "", fmt.Errorf("has %d bytes; want 65535 at most", len(s))
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return "", fmt.Errorf("%s has a control character; want a topic like %s", quote(s), example)
+	case strings.HasPrefix(s, "$share/"):
+		return "", fmt.Errorf("%s is a shared subscription; want a plain topic like %s", quote(s), example)
+	}
+	levels, stations := strings.Split(s, "/"), 0
+	for i, level := range levels {
+		switch {
+		case level == placeholder:
+			stations++
+		case strings.Contains(level, placeholder):
+			return "", fmt.Errorf("in %s, {station} is a part of a level; want it between two '/', as in %s", quote(s), example)
+		case strings.HasPrefix(level, "{") && strings.HasSuffix(level, "}"):
+			return "", fmt.Errorf("no placeholder %s; have {station}", quote(level))
+		case level == "#" && i < len(levels)-1:
+			return "", fmt.Errorf("in %s, '#' is not the last level; want it there, or '+' here", quote(s))
+		case level != "+" && level != "#" && strings.ContainsAny(level, "+#"):
+			return "", fmt.Errorf("in %s, a '+' or '#' is a part of a level; want it alone between two '/'", quote(s))
+		}
+	}
+	if stations != 1 {
+		return "", fmt.Errorf("%s has %d levels {station}; want exactly 1, as in %s", quote(s), stations, example)
+	}
+	return s, nil
+}
+
+func email(s string) (string, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s {
+		return "", fmt.Errorf("%s is no e-mail address; want one like forum@example.org", quote(s))
+	}
+	return s, nil
+}

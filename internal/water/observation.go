@@ -1,0 +1,27 @@
+package water
+
+import "time"
+
+// A Method says how a value came about. Values of different methods never
+// share a series.
+type Method string
+
+// The methods that there are.
+const (
+	Sensor        Method = "sensor"         // an instrument in the water
+	Lab           Method = "lab"            // a sample analysed in a laboratory
+	Estimate      Method = "estimate"       // calculated from other parameters
+	Corrected     Method = "corrected"      // a sensor's value less its drift
+	LabSuperseded Method = "lab_superseded" // a laboratory's value before its correction
+)
+
+// An Observation is a reading that was judged. Its station and parameter are
+// known and its time is plausible; its value is kept whatever Flag says.
+type Observation struct {
+	Station   *Station
+	Parameter *Parameter
+	Method    Method
+	Value     float64   // as sent, in Parameter.Unit; NaN if and only if Flag is Missing
+	Flag      Flag      // the worst that any test said
+	Time      time.Time // when the water was sampled, UTC
+}
