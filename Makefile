@@ -9,6 +9,9 @@ ARGS ?=
 # Further arguments of go test: make test TESTFLAGS="-run Spool -v".
 TESTFLAGS ?=
 
+# The database of known vulnerabilities that govulncheck asks.
+VULNDB ?= https://vuln.go.dev
+
 ALLINONE := deploy/allinone
 GO_TEST  := go test -race -p 2 -timeout 20m
 SUDO     := $(if $(filter-out 0,$(shell id -u)),sudo)
@@ -62,7 +65,13 @@ lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint
 	$(call heading,golangci-lint: tofuwatch-allinone)
 	cd $(ALLINONE) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,govulncheck: tofuwatch)
-	build/tools/govulncheck ./...
+	@build/tools/govulncheck -db $(VULNDB) ./... >build/govulncheck.txt 2>&1; status=$$?; \
+	cat build/govulncheck.txt; \
+	if grep -q '^govulncheck: fetching vulnerabilities:' build/govulncheck.txt; then \
+		echo 'NOT CHECKED for known vulnerabilities: $(VULNDB) does not answer. VULNDB=file:///… names a copy of it.' >&2; \
+		exit 0; \
+	fi; \
+	exit $$status
 
 comma := ,
 

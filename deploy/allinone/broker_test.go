@@ -127,13 +127,25 @@ func (r *received) payloads() []string {
 // publish sends n messages at once and waits until all are acknowledged.
 func publish(t testing.TB, c paho.Client, n int) {
 	t.Helper()
+	if err := publishAll(c, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func publishAll(c paho.Client, n int) error {
 	tokens := make([]paho.Token, n)
 	for i := range n {
 		tokens[i] = c.Publish("tofu/ipal-01/readings", 1, false, strconv.Itoa(i))
 	}
-	for _, token := range tokens {
-		finish(t, token)
+	for i, token := range tokens {
+		if !token.WaitTimeout(time.Minute) {
+			return fmt.Errorf("message %d was not acknowledged", i)
+		}
+		if err := token.Error(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 const stress = 20_000
@@ -194,17 +206,17 @@ func TestNothingIsLostWhileTheSessionComesAndGoes(t *testing.T) {
 	var got received
 	options := func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(got.take) }
 
-	sent := make(chan struct{})
+	sent := make(chan error, 1)
 	logger := connect(t, url, "logger", nil) // before anybody listens
-	go func() {
-		defer close(sent)
-		publish(t, logger, n)
-	}()
+	go func() { sent <- publishAll(logger, n) }()
 	for again := true; again; {
 		c := connect(t, url, "ingester", options)
 		finish(t, c.Subscribe("tofu/+/readings", 1, nil))
 		select {
-		case <-sent:
+		case err := <-sent:
+			if err != nil {
+				t.Fatal(err)
+			}
 			again = false
 		case <-time.After(20 * time.Millisecond):
 			c.Disconnect(0)

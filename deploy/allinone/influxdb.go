@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/influxdata/influxdb/cmd/influxd/run"
+	"github.com/influxdata/flux"
+	influxd "github.com/influxdata/influxdb/cmd/influxd/run"
 	"github.com/influxdata/influxdb/flux/control"
 	"github.com/influxdata/influxdb/services/continuous_querier"
 	"github.com/influxdata/influxdb/services/httpd"
@@ -20,6 +22,7 @@ import (
 	"github.com/influxdata/influxdb/services/retention"
 	"github.com/influxdata/influxdb/services/storage"
 	"github.com/influxdata/influxdb/storage/reads"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // influxDBVersion is what the database says it is.
@@ -41,7 +44,7 @@ type influxDBOptions struct {
 // without a password, and loggers of its own on standard error. So it only puts
 // the engine together, and what a site needs of the rest is opened in Run.
 type influxDB struct {
-	server  *run.Server
+	server  *influxd.Server
 	handler *httpd.Handler
 	ln      net.Listener
 	o       influxDBOptions
@@ -50,7 +53,7 @@ type influxDB struct {
 
 // newInfluxDB returns a database that will serve ln, which it then owns.
 func newInfluxDB(ln net.Listener, o influxDBOptions, log *slog.Logger) (*influxDB, error) {
-	c := run.NewConfig()
+	c := influxd.NewConfig()
 	c.ReportingDisabled = true
 	c.Meta.Dir = filepath.Join(o.Dir, "meta")
 	c.Meta.LoggingEnabled = false
@@ -66,7 +69,7 @@ func newInfluxDB(ln net.Listener, o influxDBOptions, log *slog.Logger) (*influxD
 	c.HTTPD.FluxEnabled = true
 	c.HTTPD.AuthEnabled = o.Token != ""
 
-	server, err := run.NewServer(c, &run.BuildInfo{Version: influxDBVersion})
+	server, err := influxd.NewServer(c, &influxd.BuildInfo{Version: influxDBVersion})
 	if err != nil {
 		return nil, fmt.Errorf("prepare InfluxDB in %q: %w", o.Dir, err)
 	}
@@ -115,7 +118,7 @@ func provide(m *meta.Client, o influxDBOptions) error {
 }
 
 // newHandler returns the HTTP API of s.
-func newHandler(s *run.Server, c httpd.Config, log *slog.Logger) *httpd.Handler {
+func newHandler(s *influxd.Server, c httpd.Config, log *slog.Logger) *httpd.Handler {
 	authorizer := meta.NewQueryAuthorizer(s.MetaClient)
 	store := storage.NewStore(s.TSDBStore, s.MetaClient)
 	h := httpd.NewHandler(c)
@@ -127,11 +130,25 @@ func newHandler(s *run.Server, c httpd.Config, log *slog.Logger) *httpd.Handler 
 	h.Monitor = s.Monitor
 	h.PointsWriter = s.PointsWriter
 	h.Store = store
-	h.Controller = control.NewController(s.MetaClient, reads.NewReader(store), authorizer, c.AuthEnabled, s.Logger)
+	h.Controller = &fluxOnDemand{start: sync.OnceValue(func() httpd.Controller {
+		return control.NewController(s.MetaClient, reads.NewReader(store), authorizer, c.AuthEnabled, s.Logger)
+	})}
 	h.Logger = s.Logger
 	h.CLFLogger = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	return h
 }
+
+// fluxOnDemand starts Flux with its first query: the language takes seconds to
+// set itself up, and InfluxQL and writing need none of it.
+type fluxOnDemand struct{ start func() httpd.Controller }
+
+// Query starts a query.
+func (f *fluxOnDemand) Query(ctx context.Context, compiler flux.Compiler) (flux.Query, error) {
+	return f.start().Query(ctx, compiler)
+}
+
+// PrometheusCollectors returns none: the engine's own metrics are not shown.
+func (f *fluxOnDemand) PrometheusCollectors() []prometheus.Collector { return nil }
 
 // Ready is closed when the database answers.
 func (i *influxDB) Ready() <-chan struct{} { return i.ready }
@@ -176,7 +193,7 @@ func (i *influxDB) Run(ctx context.Context) error {
 // openServices opens what works in the background: shards that are created
 // ahead of time, data that is past its retention, and continuous queries.
 func (i *influxDB) openServices() error {
-	s, c := i.server, run.NewConfig()
+	s, c := i.server, influxd.NewConfig()
 
 	shards := precreator.NewService(c.Precreator)
 	shards.MetaClient = s.MetaClient
@@ -188,7 +205,7 @@ func (i *influxDB) openServices() error {
 	continuous := continuous_querier.NewService(c.ContinuousQuery)
 	continuous.MetaClient, continuous.QueryExecutor, continuous.Monitor = s.MetaClient, s.QueryExecutor, s.Monitor
 
-	for _, service := range []run.Service{s.Monitor, shards, keep, continuous} {
+	for _, service := range []influxd.Service{s.Monitor, shards, keep, continuous} {
 		service.WithLogger(s.Logger)
 		if err := service.Open(); err != nil {
 			return err

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -47,9 +46,7 @@ func request(t testing.TB, method, url, token, body string) (int, string) {
 	if token != "" {
 		r.Header.Set("Authorization", "Token "+token)
 	}
-	if strings.Contains(url, "/api/v2/query") {
-		r.Header.Set("Content-Type", "application/vnd.flux")
-	}
+	r.Header.Set("Content-Type", "application/vnd.flux") // which only /api/v2/query looks at
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -62,8 +59,8 @@ func request(t testing.TB, method, url, token, body string) (int, string) {
 	return response.StatusCode, string(answer)
 }
 
-// count returns InfluxDB's answer to a count of pH readings.
-func count(t testing.TB, base, token, bucket string) string {
+// phCount returns InfluxDB's answer to a count of pH readings.
+func phCount(t testing.TB, base, token, bucket string) string {
 	t.Helper()
 	database, policy, _ := strings.Cut(bucket, "/")
 	q := url.Values{"db": {database}, "rp": {policy}, "q": {"SELECT count(ph) FROM water_quality"}}
@@ -88,12 +85,8 @@ func TestInfluxDBKeepsWhatIsWritten(t *testing.T) {
 			}
 			stop()
 			base, _ = startInfluxDB(t, o)
-			if got, want := count(t, base, o.Token, o.Bucket), `["1970-01-01T00:00:00Z",1]`; !strings.Contains(got, want) {
+			if got, want := phCount(t, base, o.Token, o.Bucket), `["1970-01-01T00:00:00Z",1]`; !strings.Contains(got, want) {
 				t.Errorf("after a restart: got %s, want %s in it", got, want)
-			}
-			flux := fmt.Sprintf(`from(bucket: %q) |> range(start: -1h) |> filter(fn: (r) => r._field == "ph")`, o.Bucket)
-			if status, got := request(t, "POST", base+"/api/v2/query?org=tofuwatch", o.Token, flux); status != http.StatusOK || !strings.Contains(got, "6.9") {
-				t.Errorf("Flux: got %d %s, want 200 and 6.9 in it", status, got)
 			}
 			if o.Token == "" {
 				return

@@ -22,14 +22,14 @@ import (
 	"github.com/influxdata/influxdb-client-go/v2/api"
 	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
 
-	"tofuwatch/ingest/spool"
+	"tofuwatch/ingest"
 )
 
 // A Spool gives out the oldest pending points, and forgets them once they are
 // done. See package spool for what its methods promise.
 type Spool interface {
-	Next(ctx context.Context, atMost int, linger time.Duration) (*spool.Batch, error)
-	Done(b *spool.Batch, refused []spool.Refusal) error
+	Next(ctx context.Context, atMost int, linger time.Duration) (*ingest.Batch, error)
+	Done(b *ingest.Batch, refused []ingest.Refusal) error
 }
 
 // Options say where to write.
@@ -119,7 +119,7 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 // drain writes b until all of it is stored or refused.
-func (w *Writer) drain(ctx context.Context, b *spool.Batch) error {
+func (w *Writer) drain(ctx context.Context, b *ingest.Batch) error {
 	d := &draining{w: w, b: b}
 	if err := d.write(ctx, 0, len(b.Lines)); err != nil {
 		return err
@@ -141,8 +141,8 @@ func (w *Writer) drain(ctx context.Context, b *spool.Batch) error {
 // draining is a batch on its way.
 type draining struct {
 	w       *Writer
-	b       *spool.Batch
-	refused []spool.Refusal
+	b       *ingest.Batch
+	refused []ingest.Refusal
 	stored  bool // something of the batch was: the requests are right
 }
 

@@ -18,7 +18,6 @@ type deadLetters struct {
 	mu     sync.Mutex // held while committing: the two ends of the spool both add
 	log    *segments
 	nextID uint64
-	origin uint64 // the highest Origin of a letter so far
 }
 
 // entry is a record of the store: either a letter, or word that letters were
@@ -45,17 +44,12 @@ func openDeadLetters(dataDir string, visit func(entry), damaged func(Damage) err
 	d.log, err = openSegments(deadLetterFolder(dataDir), asideFolder(dataDir), 0, func(_ uint64, body []byte) error {
 		var e entry
 		if json.Unmarshal(body, &e) == nil && e.Letter != nil { // else it is a mark, or of another version: it stays where it is
-			d.remember(e)
+			d.nextID = max(d.nextID, e.Letter.ID+1)
 			visit(e)
 		}
 		return nil
 	}, damaged)
 	return d, err
-}
-
-func (d *deadLetters) remember(e entry) {
-	d.nextID = max(d.nextID, e.Letter.ID+1)
-	d.origin = max(d.origin, e.Origin)
 }
 
 // add makes letters durable and gives them their IDs.
@@ -73,24 +67,8 @@ func (d *deadLetters) add(letters []entry) error {
 	if err := d.log.commit(records); err != nil {
 		return fmt.Errorf("keep %d dead letters: %w", len(letters), err)
 	}
-	for _, e := range letters {
-		d.remember(e)
-	}
+	d.nextID += uint64(len(letters))
 	return nil
-}
-
-// unknown returns those of refused that are not in the store already: an earlier
-// life may have ended between the dead letter and the move of the cursor.
-func (d *deadLetters) unknown(refused []Refusal) []entry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var letters []entry
-	for i := range refused {
-		if refused[i].origin > d.origin {
-			letters = append(letters, entry{Letter: &refused[i].Letter, Origin: refused[i].origin})
-		}
-	}
-	return letters
 }
 
 func (d *deadLetters) markReplayed(ids []uint64, now time.Time) error {

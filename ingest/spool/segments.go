@@ -21,10 +21,10 @@ import (
 // all little endian. The magic lets a reader find the next record after a
 // damaged one; the checksum decides whether it is one.
 const (
-	recordMagic  = 0xF0_75_66_54 // "Tfu" and a byte that is no UTF-8
+	recordMagic  = 0xFF_75_66_54 // "Tfu" and a byte that is never in UTF-8
 	headerBytes  = 12
 	maxBodyBytes = 64 << 20 // a payload.MaxBytes message in any encoding, many times over
-	segmentBytes = 8 << 20  // a segment is closed when it has grown past this
+	segmentBytes = 8 << 20  // a segment is closed when it has grown to this
 )
 
 var (
@@ -84,9 +84,10 @@ func (s segment) end() uint64 { return s.base + uint64(s.size) }
 
 // A Damage is a range of a log that could not be read back.
 type Damage struct {
-	File  string // where the range was set aside, as it was
-	Bytes []byte // the range
-	Tail  bool   // the end of the newest file: what a crash cuts short
+	Position uint64 // of its first byte
+	File     string // where the range was set aside, as it was
+	Bytes    []byte // the range
+	Tail     bool   // the end of the newest file: what a crash cuts short
 }
 
 // segments are an append-only log of records in a folder of files. A position
@@ -95,6 +96,7 @@ type Damage struct {
 type segments struct {
 	dir      string
 	setAside string   // folder for damaged ranges
+	rollAt   int64    // how many bytes a segment grows to
 	active   *os.File // the newest segment, open for writing
 	distrust bool     // the disk failed active: the next commit starts a new segment
 
@@ -106,11 +108,11 @@ func (s *segments) path(base uint64) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%020d.log", base))
 }
 
-// openSegments opens the log in dir, or starts one. It calls visit with each
-// record at or behind from, in order, and damaged with each range that it had
-// to set aside in the folder setAside.
+// openSegments opens the log in dir, or starts one. From from on, where a record
+// starts, it calls visit with each record, in order, and damaged with each range
+// that it had to set aside in the folder setAside.
 func openSegments(dir, setAside string, from uint64, visit func(position uint64, body []byte) error, damaged func(Damage) error) (*segments, error) {
-	s := &segments{dir: dir, setAside: setAside}
+	s := &segments{dir: dir, setAside: setAside, rollAt: segmentBytes}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create spool folder: %w", err)
 	}
@@ -142,10 +144,7 @@ func openSegments(dir, setAside string, from uint64, visit func(position uint64,
 	if len(s.list) == 0 {
 		return s, s.roll(from)
 	}
-	tail := s.list[len(s.list)-1]
-	if tail.end() < from { // files were removed by hand: positions must not go back
-		return s, s.roll(from)
-	}
+	tail := s.newest()
 	s.active, err = os.OpenFile(s.path(tail.base), os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
@@ -175,8 +174,32 @@ func segmentBases(dir string) ([]uint64, error) {
 	return bases, nil
 }
 
-// scan reads a segment through, mends it, and returns how many bytes of it are
-// committed.
+// startAt makes sure that what is committed next stands at or behind position.
+// The log ends before it only if files were removed or damaged.
+func (s *segments) startAt(position uint64) error {
+	if s.end() >= position {
+		return nil
+	}
+	return s.roll(position)
+}
+
+// missing returns how many bytes behind position the files lack. None do, unless
+// somebody removed one or cut it short.
+func (s *segments) missing(position uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n uint64
+	for _, seg := range s.list {
+		if seg.base > position {
+			n += seg.base - position
+		}
+		position = max(position, seg.end())
+	}
+	return n
+}
+
+// scan reads a segment from from on, mends it, and returns how many bytes of it
+// are committed.
 func (s *segments) scan(seg segment, last bool, from uint64, visit func(uint64, []byte) error, damaged func(Damage) error) (int64, error) {
 	data, err := os.ReadFile(s.path(seg.base))
 	if err != nil {
@@ -184,11 +207,13 @@ func (s *segments) scan(seg segment, last bool, from uint64, visit func(uint64, 
 	}
 	data = data[:min(int64(len(data)), seg.size)]
 	at := 0
+	if from > seg.base {
+		at = int(min(from-seg.base, uint64(len(data))))
+	}
 	for at < len(data) {
 		if record := wholeRecord(data[at:]); record != nil {
-			position := seg.base + uint64(at)
-			if body := record[headerBytes:]; body[0] != hole && position >= from {
-				if err := visit(position, body); err != nil {
+			if body := record[headerBytes:]; body[0] != hole {
+				if err := visit(seg.base+uint64(at), body); err != nil {
 					return 0, err
 				}
 			}
@@ -196,8 +221,8 @@ func (s *segments) scan(seg segment, last bool, from uint64, visit func(uint64, 
 			continue
 		}
 		next := nextRecord(data, at+1)
-		tail := next == len(data)
-		d, err := s.aside(seg.base+uint64(at), data[at:next], tail && last)
+		tail := last && next == len(data)
+		d, err := s.aside(seg.base+uint64(at), data[at:next], tail)
 		if err != nil {
 			return 0, err
 		}
@@ -205,7 +230,7 @@ func (s *segments) scan(seg segment, last bool, from uint64, visit func(uint64, 
 			return 0, err
 		}
 		if tail {
-			return int64(at), nil // cut off by the caller, or never read again
+			return int64(at), nil // the caller cuts it off
 		}
 		if err := s.fill(seg.base, int64(at), next-at); err != nil {
 			return 0, err
@@ -240,7 +265,7 @@ func (s *segments) aside(position uint64, data []byte, tail bool) (Damage, error
 	if err := writeSynced(file, data); err != nil {
 		return Damage{}, fmt.Errorf("set damaged piece aside: %w", err)
 	}
-	return Damage{File: file, Bytes: data, Tail: tail}, nil
+	return Damage{Position: position, File: file, Bytes: data, Tail: tail}, nil
 }
 
 // fill makes a damaged range one record that readers pass over, so that it is
@@ -316,10 +341,19 @@ func (s *segments) roll(base uint64) error {
 	return nil
 }
 
-// commit appends sealed records and waits until the disk has them. After an
-// error the log is as it was before.
+// commit appends sealed records. After an error the log is as it was before.
 func (s *segments) commit(records []byte) error {
-	if last := s.newest(); last.size >= segmentBytes || s.distrust {
+	if err := s.write(records); err != nil {
+		return err
+	}
+	s.publish(len(records))
+	return nil
+}
+
+// write waits until the disk has records. They are of the log only once they
+// are published; the next write replaces them otherwise.
+func (s *segments) write(records []byte) error {
+	if last := s.newest(); last.size >= s.rollAt || s.distrust {
 		if err := s.roll(last.end()); err != nil {
 			return err
 		}
@@ -340,10 +374,14 @@ func (s *segments) commit(records []byte) error {
 		}
 		return err
 	}
+	return nil
+}
+
+// publish shows the last n bytes that were written to readers.
+func (s *segments) publish(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list[len(s.list)-1].size += int64(len(records))
-	return nil
+	s.list[len(s.list)-1].size += int64(n)
 }
 
 // A chunk is what read takes from the disk at once, unless a record is larger.

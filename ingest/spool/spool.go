@@ -66,10 +66,13 @@ type Spool struct {
 	committed chan struct{} // tells Next of new records
 	stopped   chan struct{} // the committer has returned
 	ledger    ingest.Ledger
-	restored  uint64 // records before it are in the snapshot of those who restore
+	oldest    time.Time // when the oldest pending message was received, if any is
+	drained   uint64    // records before it are done
+	restored  uint64    // records before it are in the snapshot of those who restore
 
-	position uint64    // of the next record to give out
-	oldest   time.Time // when the message at position was received, if known
+	// Those of the goroutine that calls Next and Done.
+	position uint64            // of the next record to give out
+	early    map[uint64]uint64 // readings behind position that are dead letters already, by origin
 	chunk    []byte
 }
 
@@ -136,14 +139,16 @@ func (s *Spool) open() error {
 		return err
 	}
 	if bases, _ := segmentBases(dir); fresh && len(bases) > 0 {
+		s.cursor.position = bases[0]
 		s.log.Error("spool cursor lost; sending again all that is on disk, which InfluxDB stores once")
 	}
+	s.position, s.drained = s.cursor.position, s.cursor.position
 	s.ledger = ingest.Ledger{Stored: s.cursor.stored, DeadLettered: make(map[water.Reason]uint64)}
-	var again uint64 // readings that are a dead letter already, and still pending
+	s.early = make(map[uint64]uint64)
 	s.letters, err = openDeadLetters(s.o.DataDir, func(e entry) {
 		s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
-		if e.Origin >= s.cursor.position && e.Origin > 0 {
-			again += uint64(e.Letter.Readings)
+		if e.Origin >= s.position && e.Origin > 0 {
+			s.early[e.Origin] = uint64(e.Letter.Readings)
 		}
 	}, func(d Damage) error {
 		s.log.Error("dead letters damaged; the piece was set aside", "file", d.File, "bytes", len(d.Bytes))
@@ -152,38 +157,45 @@ func (s *Spool) open() error {
 	if err != nil {
 		return err
 	}
-	from := min(s.cursor.position, s.o.RestoreFrom)
-	if s.o.Restore == nil {
-		from = s.cursor.position
-	}
-	var damages []Damage
+	from := min(s.position, s.restored)
 	s.records, err = openSegments(dir, asideFolder(s.o.DataDir), from, func(position uint64, body []byte) error {
 		r, ok := parseRecord(body)
 		if !ok {
 			return nil // told of when it is its turn
 		}
-		if position >= s.cursor.position {
+		if position >= s.position {
+			if s.ledger.Pending == 0 {
+				s.oldest = r.received
+			}
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
 			s.o.Restore(r.lines)
 		}
 		return nil
-	}, func(d Damage) error { damages = append(damages, d); return nil })
+	}, s.damaged)
 	if err != nil {
 		return err
 	}
-	for _, d := range damages {
-		if err := s.damaged(d); err != nil {
-			return err
-		}
+	s.records.rollAt = min(segmentBytes, s.o.Limit/16)
+	if n := s.records.missing(s.position); n > 0 {
+		s.log.Error("spool lacks a piece; was a file removed from its folder?", "bytes", n)
 	}
-	s.position = s.cursor.position
-	s.ledger.Received = s.ledger.Stored + s.ledger.Pending - again
+	if err := s.records.startAt(s.position); err != nil {
+		return err
+	}
+	// Numbers of another spool, whose folder was removed, mean nothing here.
+	first, end := s.records.list[0].base, s.records.end()
+	maps.DeleteFunc(s.early, func(origin, _ uint64) bool { return origin < first || origin >= end })
+	for _, n := range s.early {
+		s.ledger.Pending -= min(n, s.ledger.Pending)
+	}
+	s.ledger.Received = s.ledger.Stored + s.ledger.Pending
 	for _, n := range s.ledger.DeadLettered {
 		s.ledger.Received += n
 	}
-	return nil
+	s.trim()
+	return syncFolder(s.o.DataDir)
 }
 
 // damaged makes a damaged piece of the spool a dead letter.
@@ -192,6 +204,10 @@ func (s *Spool) damaged(d Damage) error {
 		// The usual trace of a crash. None of it was acknowledged, unless the
 		// disk lost it afterwards.
 		s.log.Warn("spool was cut short by a crash; the torn end was set aside", "file", d.File, "bytes", len(d.Bytes))
+		return nil
+	}
+	if d.Position+uint64(len(d.Bytes)) <= s.position {
+		s.log.Warn("spool damaged where it is drained already; the piece was set aside", "file", d.File, "bytes", len(d.Bytes))
 		return nil
 	}
 	n := max(1, s.o.CountReadings(d.Bytes))
@@ -325,7 +341,7 @@ func (s *Spool) write(g group) error {
 	}
 	lettered := err == nil
 	if err == nil && len(g.records) > 0 {
-		err = s.records.commit(g.records)
+		err = s.records.write(g.records)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -335,15 +351,18 @@ func (s *Spool) write(g group) error {
 			s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
 		}
 	}
-	if err == nil {
+	if err == nil && len(g.records) > 0 { // counted before anybody can be done with them
 		s.ledger.Received += g.readings
 		s.ledger.Pending += g.readings
+		s.records.publish(len(g.records))
 	}
 	return err
 }
 
-// Writable says why nothing can be appended now, or nil.
-func (s *Spool) Writable() error { return s.roomFor(0) }
+// Writable says why nothing should be appended now, or nil. It wants a little
+// more room than Append does: who stays away until there is room would otherwise
+// come back for every message.
+func (s *Spool) Writable() error { return s.roomFor(min(1<<20, s.o.Limit/16)) }
 
 // roomFor refuses what would grow the spool past its limit, or take the last
 // room on the disk: that is kept for dead letters, the cursor and the latest
@@ -356,7 +375,8 @@ func (s *Spool) roomFor(n int64) error {
 	if err := unix.Statfs(s.o.DataDir, &fs); err != nil {
 		return fmt.Errorf("look at the room on the disk: %w", err)
 	}
-	free, size := int64(fs.Bavail)*fs.Bsize, int64(fs.Blocks)*fs.Bsize
+	block := int64(fs.Bsize) //nolint:unconvert // an int32 on 32-bit machines
+	free, size := int64(fs.Bavail)*block, int64(fs.Blocks)*block
 	if reserve := min(size/20, maxReserve); free-n < reserve {
 		return fmt.Errorf("%w: %d KiB are free on the disk of %s, and %d KiB are kept in reserve", ErrFull, free>>10, s.o.DataDir, reserve>>10)
 	}
@@ -379,60 +399,20 @@ func (s *Spool) Health() ingest.SpoolHealth {
 	return h
 }
 
-// A Batch is the oldest pending points, and their place in the spool.
-type Batch struct {
-	Lines   []byte // points, each ended by a newline; valid until Done
-	Points  int
-	records []batchRecord
-	next    uint64 // position behind the batch
-	counted uint64 // readings
-	oldest  time.Time
-}
-
-type batchRecord struct {
-	offset   int    // of its first line in Lines
-	position uint64 // of that line in the spool
-	topic    string
-	received time.Time
-}
-
-// A Refusal is a dead letter for a point of a batch.
-type Refusal struct {
-	Letter ingest.DeadLetter
-	origin uint64 // where its readings stand in the spool
-}
-
-// Refuse makes a dead letter of point, which holds n readings that start at
-// offset in b.Lines. Refusals must be made in the order of their offsets.
-func (b *Batch) Refuse(offset int, point []byte, n int, detail string) Refusal {
-	i := len(b.records) - 1
-	for b.records[i].offset > offset {
-		i--
-	}
-	r := b.records[i]
-	return Refusal{
-		origin: r.position + uint64(offset-r.offset),
-		Letter: ingest.DeadLetter{
-			Received: r.received, Topic: r.topic, Payload: bytes.Clone(point),
-			Reason: water.Refused, Detail: detail, Readings: n,
-		},
-	}
-}
-
 // Next returns the oldest pending points, about atMost of them, waiting until
 // there is one. Where there are fewer it waits for up to linger after the first
 // one, so that InfluxDB gets few large requests rather than many small ones.
 // What it returns stays pending until Done.
-func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*Batch, error) {
-	b := &Batch{next: s.position}
+func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*ingest.Batch, error) {
+	b := &ingest.Batch{End: s.position}
 	var late <-chan time.Time
 	for {
 		for b.Points < atMost {
-			before := b.next
+			before := b.End
 			if err := s.extend(b, atMost); err != nil {
 				return nil, err
 			}
-			if b.next == before {
+			if b.End == before {
 				break
 			}
 		}
@@ -455,9 +435,9 @@ func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*Ba
 }
 
 // extend adds records to b until it has atMost points or the spool is read.
-func (s *Spool) extend(b *Batch, atMost int) error {
+func (s *Spool) extend(b *ingest.Batch, atMost int) error {
 	var err error
-	b.next, s.chunk, err = s.records.read(b.next, s.chunk, func(position uint64, body []byte) bool {
+	b.End, s.chunk, err = s.records.read(b.End, s.chunk, func(position uint64, body []byte) bool {
 		if b.Points >= atMost {
 			return false
 		}
@@ -466,17 +446,16 @@ func (s *Spool) extend(b *Batch, atMost int) error {
 			s.log.Error("spool record of an unknown kind passed over", "position", position, "bytes", len(body))
 			return true
 		}
-		if len(b.records) == 0 {
-			b.oldest = r.received
+		if len(b.Records) == 0 {
 			s.mu.Lock()
 			s.oldest = r.received
 			s.mu.Unlock()
 		}
 		lineAt := position + headerBytes + uint64(len(body)-len(r.lines))
-		b.records = append(b.records, batchRecord{len(b.Lines), lineAt, r.topic, r.received})
+		b.Records = append(b.Records, ingest.BatchRecord{Offset: len(b.Lines), Position: lineAt, Topic: r.topic, Received: r.received})
 		b.Lines = append(b.Lines, r.lines...)
 		b.Points += bytes.Count(r.lines, []byte{'\n'})
-		b.counted += r.readings
+		b.Readings += r.readings
 		return true
 	}, func(d Damage) error {
 		if err := s.damaged(d); err != nil {
@@ -484,43 +463,93 @@ func (s *Spool) extend(b *Batch, atMost int) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		// These readings were pending; a wrong guess of their number must not
-		// leave the ledger unbalanced.
-		n := uint64(max(1, s.o.CountReadings(d.Bytes)))
-		s.ledger.Received += n - min(n, s.ledger.Pending)
-		s.ledger.Pending -= min(n, s.ledger.Pending)
+		s.notPending(uint64(max(1, s.o.CountReadings(d.Bytes))))
 		return nil
 	})
 	return err
 }
 
+// notPending takes n readings out of the pending ones, which may be fewer: how
+// many a damaged piece held is a guess, and must not unbalance the ledger. s.mu
+// is held.
+func (s *Spool) notPending(n uint64) {
+	pending := min(n, s.ledger.Pending)
+	s.ledger.Pending -= pending
+	s.ledger.Received += n - pending
+}
+
 // Done says that every point of b is in InfluxDB, or among refused. The dead
 // letters are on disk before the cursor moves. After an error the batch is still
-// pending.
-func (s *Spool) Done(b *Batch, refused []Refusal) error {
-	letters := s.letters.unknown(refused)
-	if len(letters) > 0 {
-		if err := s.letters.add(letters); err != nil {
-			return err
-		}
-	}
-	var n uint64
-	for _, r := range refused {
-		n += uint64(r.Letter.Readings)
-	}
-	if err := s.cursor.move(b.next, s.cursor.stored+b.counted-n); err != nil {
+// pending, and Done may be called again.
+func (s *Spool) Done(b *ingest.Batch, refused []ingest.Refusal) error {
+	if err := s.deadLetter(refused); err != nil {
 		return err
 	}
-	s.position = b.next
-	s.mu.Lock()
-	s.ledger.Stored += b.counted - n
-	s.ledger.Pending -= b.counted
-	for _, e := range letters {
-		s.ledger.DeadLettered[e.Letter.Reason] += uint64(e.Letter.Readings)
+	var lost uint64
+	for _, r := range refused {
+		lost += uint64(r.Letter.Readings)
 	}
-	keep := min(b.next, s.restored)
+	if err := s.cursor.move(b.End, s.cursor.stored+b.Readings-lost); err != nil {
+		return err
+	}
+	s.position = b.End
+	var early uint64 // those of lost, and of what InfluxDB refused in an earlier life only
+	maps.DeleteFunc(s.early, func(origin, n uint64) bool {
+		if origin >= b.End {
+			return false
+		}
+		early += n
+		return true
+	})
+	s.mu.Lock()
+	s.ledger.Stored += b.Readings - lost
+	s.ledger.Received += early - lost // dead letters that are in InfluxDB after all
+	s.notPending(b.Readings - min(early, b.Readings))
+	if s.position == s.records.end() {
+		// All is drained. What is left is what the guess at a damaged piece was short by.
+		s.ledger.DeadLettered[water.Damaged] += s.ledger.Pending
+		s.ledger.Pending = 0
+	}
+	s.drained = s.position
 	s.mu.Unlock()
-	return s.records.trim(keep)
+	s.trim()
+	return nil
+}
+
+// deadLetter makes refused dead letters, but for those which are: an earlier
+// call, or an earlier life, may have ended before the cursor moved.
+func (s *Spool) deadLetter(refused []ingest.Refusal) error {
+	var letters []entry
+	for i := range refused {
+		if _, ok := s.early[refused[i].Origin]; !ok {
+			letters = append(letters, entry{Letter: &refused[i].Letter, Origin: refused[i].Origin})
+		}
+	}
+	if len(letters) == 0 {
+		return nil
+	}
+	if err := s.letters.add(letters); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range letters {
+		n := uint64(e.Letter.Readings)
+		s.early[e.Origin] = n
+		s.ledger.DeadLettered[e.Letter.Reason] += n
+		s.notPending(n)
+	}
+	return nil
+}
+
+// trim removes the segments that nobody needs any more.
+func (s *Spool) trim() {
+	s.mu.Lock()
+	keep := min(s.drained, s.restored)
+	s.mu.Unlock()
+	if err := s.records.trim(keep); err != nil {
+		s.log.Warn("drained part of the spool still takes room; trying again later", "err", err)
+	}
 }
 
 // End is the position behind the last outcome on disk.
@@ -530,8 +559,9 @@ func (s *Spool) End() uint64 { return s.records.end() }
 // again. Where there is a Restore, drained ones stay on disk until then.
 func (s *Spool) Restored(position uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.restored = position
+	s.mu.Unlock()
+	s.trim()
 }
 
 // MarkReplayed notes that dead letters were sent through again.

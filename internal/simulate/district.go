@@ -96,7 +96,7 @@ type district struct {
 
 // settling is how long a district runs before anybody looks, so that its tanks
 // are full of what they usually hold.
-const settling = 6 * dayLength
+const settling = 5 * dayLength
 
 func newDistrict(seed uint64, sc scenario, outlets []place, start minute) *district {
 	workshops := func(name string, n int) []*workshop {
@@ -112,9 +112,9 @@ func newDistrict(seed uint64, sc scenario, outlets []place, start minute) *distr
 		weather:  weather{seed: seed},
 		plant:    newPlant(seed, workshops("connected ", 12)),
 		rivers: []*river{
-			bajak:    newRiver(seed, "bajak", river{workshops: workshops("bajak ", 2), dry: 420, runoff: 420, travel: 0.10, dirt: 17}),
-			kanal:    newRiver(seed, "kanal", river{workshops: workshops("kanal ", 9), dry: 2100, runoff: 2600, travel: 0.20, dirt: 24, tidal: 900}),
-			tenggang: newRiver(seed, "tenggang", river{workshops: workshops("tenggang ", 3), dry: 400, runoff: 500, travel: 0.15, dirt: 27}),
+			bajak:    newRiver(seed, "bajak", river{workshops: workshops("bajak ", 2), dry: 420, runoff: 420, travel: 0.10, dirt: 17, salts: 330}),
+			kanal:    newRiver(seed, "kanal", river{workshops: workshops("kanal ", 9), dry: 2100, runoff: 2600, travel: 0.20, dirt: 24, salts: 410, warmth: 0.9, tidal: 900}),
+			tenggang: newRiver(seed, "tenggang", river{workshops: workshops("tenggang ", 3), dry: 400, runoff: 500, travel: 0.15, dirt: 27, salts: 520, warmth: 0.5}),
 		},
 	}
 	for _, p := range outlets {

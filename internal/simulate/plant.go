@@ -10,6 +10,7 @@ type plant struct {
 	pit       tank
 	digester  tank
 	in, out   float64 // m3/h, delayed
+	curd      wander  // how much stays in the whey, from boiler to boiler
 	removal   wander
 	oxygen    wander // what the aerated stage does to BOD
 	buffer    wander
@@ -31,6 +32,7 @@ func newPlant(seed uint64, workshops []*workshop) *plant {
 		workshops: workshops,
 		pit:       tank{volume: 3, contents: start},
 		digester:  tank{volume: 95, contents: start},
+		curd:      wander{random: r, minutes: 45, strength: 0.09},
 		removal:   wander{random: r, minutes: 900, strength: 0.11},
 		oxygen:    wander{random: r, minutes: 1500, strength: 0.1},
 		buffer:    wander{random: r, minutes: 1200, strength: 0.1},
@@ -46,6 +48,10 @@ func (p *plant) step(m minute, air, lostBuffer, lostRemoval float64) (influent, 
 		arriving = arriving.with(w.discharge(m))
 	}
 	p.in += (arriving[flow] - p.in) * lag(8)
+	strength := math.Exp(p.curd.step())
+	for _, q := range []property{tss, cod, bod, alkalinity} {
+		arriving[q] *= strength
+	}
 	influent = p.pit.step(arriving)
 	p.pit.contents[temperature] += (air + 1 - p.pit.contents[temperature]) * lag(300)
 	influent[flow] = p.in

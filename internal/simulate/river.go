@@ -10,6 +10,8 @@ type river struct {
 	runoff    float64 // m3/h for each mm/h of rain that lasts
 	travel    float64 // days from one end to the other in the dry season
 	dirt      float64 // mg/L of COD that houses add above the upper station
+	salts     float64 // µS/cm in the dry season, before houses add theirs
+	warmth    float64 // °C above a river that trees shade
 	tidal     float64 // µS/cm that spring tide adds at the lower station
 
 	swollen float64 // m3/h that rain has added
@@ -45,12 +47,12 @@ func (r *river) step(m minute, rain, air float64, tributary, dump stream) (upper
 	people := 0.85 + 0.35*math.Exp(-sq((hour-7)/1.6)) + 0.3*math.Exp(-sq((hour-18.5)/1.8))
 	domestic := r.dirt * people * math.Exp(sewage) * (0.4 + 0.6*dilution)
 	upper = stream{
-		flow: base, temperature: 0.45*air + 0.55*27.6 + 0.7*m.swing(16),
-		ec: 190 + 230*dilution + 2*domestic, tss: (13 + 0.25*domestic) * math.Exp(mud),
+		flow: base, temperature: 0.45*air + 0.55*27.6 + 0.7*m.swing(16) + r.warmth,
+		ec: r.salts*(0.45+0.55*dilution) + 2*domestic, tss: (13 + 0.25*domestic) * math.Exp(mud),
 		cod: 9 + domestic, bod: 0.8 + 0.24*domestic, nh3n: 0.03 * domestic, alkalinity: 2.6,
 	}
 	upper = upper.with(stream{
-		flow: r.swollen, temperature: 25.5, ec: 110, tss: 70 + 1400*r.dust*math.Min(1, rain/12+0.15),
+		flow: r.swollen, temperature: 25.5, ec: 110, tss: 70 + 2200*r.dust*math.Min(1, rain/12+0.15),
 		cod: 22 + 45*r.dust, bod: 3 + 6*r.dust, nh3n: 0.3, alkalinity: 0.9,
 	})
 	full := saturation(upper[temperature])

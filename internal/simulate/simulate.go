@@ -44,6 +44,7 @@ type Message struct {
 // A World makes the messages of a simulated district. It is used by one
 // goroutine at a time.
 type World struct {
+	start    time.Time
 	stations []water.Station
 	loggers  []*logger
 	scenario scenario
@@ -95,12 +96,12 @@ func New(o Options) (*World, error) {
 		return nil, faulty
 	}
 
-	w := &World{scenario: scenario{o.Scenario, o.Incident.UTC().Truncate(time.Minute)}}
+	start := o.Start.UTC()
+	w := &World{start: start, scenario: scenario{o.Scenario, o.Incident.UTC().Truncate(time.Minute)}}
 	parameters, err := water.NewParameters()
 	if err != nil {
 		return nil, err
 	}
-	start := o.Start.UTC()
 	all := places(o.Stations, o.Seed)
 	for _, p := range all {
 		if o.Interval > 0 {

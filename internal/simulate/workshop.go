@@ -121,6 +121,7 @@ type outlet struct {
 	digester tank
 	leaves   float64 // part of COD that is left
 	buffer   float64 // meq/L
+	warmth   float64 // °C above the air
 	rest     wander
 	flow     float64
 }
@@ -133,6 +134,7 @@ func newOutlet(seed uint64, name string) *outlet {
 		digester: tank{volume: 0.02 * w.kilos, contents: wash.with(whey)},
 		leaves:   0.2 + 0.1*r.Float64(),
 		buffer:   1.5 + r.Float64(),
+		warmth:   2 * r.Float64(),
 		rest:     wander{random: r, minutes: 600, strength: 0.06},
 	}
 }
@@ -147,7 +149,7 @@ func (o *outlet) step(m minute, air float64) stream {
 	out[cod] *= left
 	out[bod] *= left * 0.93
 	out[tss] *= 0.42 * left / o.leaves
-	out[temperature] = air + 0.1*(out[temperature]-air) + 1
+	out[temperature] = air + 0.1*(out[temperature]-air) + o.warmth
 	out[nh3n] *= 1.6
 	out[alkalinity] = o.buffer * math.Exp(o.rest.value)
 	return out.settled()

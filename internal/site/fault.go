@@ -1,80 +1,9 @@
 package site
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-	"strings"
-)
+import "tofuwatch/internal/strict"
 
 // A Fault is one thing wrong with a site file.
-type Fault struct {
-	File string // as given to Load
-	Line int    // 1-based; 0 if the fault has none
-	Path string // "stations[1].kind"; empty for the file as a whole
-	Msg  string // what is wrong, and what would be right
-}
-
-// Error returns "site.yaml:5: stations[1].kind: what is wrong; what would be right".
-func (f Fault) Error() string {
-	var b strings.Builder
-	b.WriteString(f.File)
-	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d", f.Line)
-	}
-	b.WriteString(": ")
-	if f.Path != "" {
-		b.WriteString(f.Path + ": ")
-	}
-	b.WriteString(f.Msg)
-	return b.String()
-}
+type Fault = strict.Fault
 
 // Faults are all that is wrong with a site file, in the order of the file.
-type Faults []Fault
-
-// Error returns one fault a line.
-func (fs Faults) Error() string {
-	lines := make([]string, len(fs))
-	for i, f := range fs {
-		lines[i] = f.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap returns the faults one by one, for errors.As.
-func (fs Faults) Unwrap() []error {
-	errs := make([]error, len(fs))
-	for i, f := range fs {
-		errs[i] = f
-	}
-	return errs
-}
-
-// A collector gathers faults as they are met, in any order.
-type collector struct {
-	file  string
-	found []located
-}
-
-// located is a fault with what sorts it among those of its line.
-type located struct {
-	Fault
-	column int
-}
-
-func (c *collector) add(line, column int, path, msg string) {
-	c.found = append(c.found, located{Fault{c.file, line, path, msg}, column})
-}
-
-// faults returns what was gathered, in the order of the file.
-func (c *collector) faults() Faults {
-	slices.SortStableFunc(c.found, func(a, b located) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.column, b.column))
-	})
-	var fs Faults
-	for _, f := range c.found {
-		fs = append(fs, f.Fault)
-	}
-	return fs
-}
+type Faults = strict.Faults

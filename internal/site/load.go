@@ -14,9 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"tofuwatch/ingest/payload"
+	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
 )
 
@@ -88,8 +87,7 @@ func readSmall(file string) ([]byte, error) {
 
 // cause returns err without the path that people see beside it anyway.
 func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err
@@ -97,14 +95,13 @@ func cause(err error) error {
 
 // parse is Load without the file system.
 func parse(file string, data []byte, w world) (*Site, error) {
-	c := &collector{file: file}
-	root := document(data, c)
-	if root.absent() {
-		return nil, c.faults()
-	}
-	if root.node.Kind != yaml.MappingNode {
-		root.fault("want keys and their values such as site: semarang, found %s", root.found())
-		return nil, c.faults()
+	d := strict.Parse(file, data, strict.Options{
+		Want:    "site, mqtt, influxdb and stations",
+		Example: "site: semarang",
+		Unknown: misplacedSecret,
+	})
+	if d.Root().Absent() {
+		return nil, d.Faults()
 	}
 	l := &loader{
 		world:    w,
@@ -112,12 +109,22 @@ func parse(file string, data []byte, w world) (*Site, error) {
 		rivers:   make(map[string]bool),
 		unsure:   make(map[string]bool),
 	}
-	s := l.site(root)
-	if fs := c.faults(); fs != nil {
+	s := l.site(d.Root())
+	if fs := d.Faults(); fs != nil {
 		return nil, fs
 	}
 	s.File = file
 	return s, nil
+}
+
+// misplacedSecret tells where a secret belongs that stands in the site file.
+func misplacedSecret(path string, have []string) string {
+	path += "_file"
+	file := path[strings.LastIndexByte(path, '.')+1:]
+	if !slices.Contains(have, file) {
+		return ""
+	}
+	return fmt.Sprintf("a secret does not belong into this file: write it into one of its own and name that with %s, or set %s", file, secretVariables[path])
 }
 
 // A loader turns the values of one site file into a Site. Each of its methods
@@ -130,31 +137,31 @@ type loader struct {
 	rivers     map[string]bool
 }
 
-func (l *loader) site(v value) *Site {
-	root := v.section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "stations", "recipients", "smtp")
+func (l *loader) site(v strict.Value) *Site {
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "stations", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
 	}
-	text(root.key("site").required("a name for all of this, for example semarang"), &s.Name, "text", printable)
-	if !text(root.key("time_zone"), &s.TimeZone, "text", timeZone) {
+	strict.Text(root.Key("site").Required("a name for all of this, for example semarang"), &s.Name, "text", strict.Printable)
+	if !strict.Text(root.Key("time_zone"), &s.TimeZone, "text", timeZone) {
 		s.TimeZone, _ = timeZone(defaultTimeZone) // in time/tzdata
 	}
-	text(root.key("data_dir"), &s.DataDir, "a path", l.path)
-	text(root.key("http").section("listen").key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
-	s.MQTT = l.mqtt(root.key("mqtt").required("with broker and client_id"))
-	s.InfluxDB = l.influxDB(root.key("influxdb").required("with url and bucket"))
-	s.Parameters = l.ownParameters(root.key("parameters"))
-	s.Stations = l.allStations(root.key("stations").required("a list of at least one, with id, name, river and kind"))
-	s.Recipients = l.allRecipients(root.key("recipients"))
-	s.SMTP = l.smtp(root.key("smtp"))
+	strict.Text(root.Key("data_dir"), &s.DataDir, "a path", l.path)
+	strict.Text(root.Key("http").Section("listen").Key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
+	s.MQTT = l.mqtt(root.Key("mqtt").Required("with broker and client_id"))
+	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
+	s.Parameters = l.ownParameters(root.Key("parameters"))
+	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	s.Recipients = l.allRecipients(root.Key("recipients"))
+	s.SMTP = l.smtp(root.Key("smtp"))
 	return s
 }
 
 // path returns the absolute path that s, written in the site file, means.
 func (l *loader) path(s string) (string, error) {
 	if s == "" || strings.ContainsRune(s, 0) {
-		return "", fmt.Errorf("%s is no path; want one like %s", quote(s), defaultDataDir)
+		return "", fmt.Errorf("%s is no path; want one like %s", strict.Quote(s), defaultDataDir)
 	}
 	if filepath.IsAbs(s) {
 		return filepath.Clean(s), nil
@@ -164,25 +171,25 @@ func (l *loader) path(s string) (string, error) {
 
 // file returns the path of a file that v names, and what is in it. Want says
 // what should be.
-func (l *loader) file(v value, want string) (path string, data []byte, ok bool) {
-	if !text(v, &path, "a path", l.path) {
+func (l *loader) file(v strict.Value, want string) (path string, data []byte, ok bool) {
+	if !strict.Text(v, &path, "a path", l.path) {
 		return "", nil, false
 	}
 	data, err := l.readFile(path)
 	if err != nil {
 		hint := ""
-		if written := v.node.Value; !filepath.IsAbs(written) {
+		if written := v.Written(); !filepath.IsAbs(written) {
 			hint = ", in the folder of the site file"
 		}
-		v.fault("cannot read %s: %v; want a file with %s%s", quote(v.node.Value), cause(err), want, hint)
+		v.Fault("cannot read %s: %v; want a file with %s%s", strict.Quote(v.Written()), cause(err), want, hint)
 		return "", nil, false
 	}
 	return path, data, true
 }
 
 // secret reads the secret whose file v names, or which the environment holds.
-func (l *loader) secret(v value, want string) Secret {
-	variable := secretVariables[v.path]
+func (l *loader) secret(v strict.Value, want string) Secret {
+	variable := secretVariables[v.Path()]
 	found := l.getenv(variable)
 	from := "the environment's " + variable
 	if found == "" {
@@ -190,126 +197,126 @@ func (l *loader) secret(v value, want string) Secret {
 		if !ok {
 			return ""
 		}
-		found, from = string(data), quote(v.node.Value)
+		found, from = string(data), strict.Quote(v.Written())
 	}
 	found = strings.TrimRight(found, "\r\n")
 	switch {
 	case found == "":
-		v.fault("%s is empty; want %s in it", from, want)
+		v.Fault("%s is empty; want %s in it", from, want)
 	case strings.ContainsAny(found, "\r\n\x00"):
-		v.fault("%s has more than one line; want %s and nothing else in it", from, want)
+		v.Fault("%s has more than one line; want %s and nothing else in it", from, want)
 	}
 	return Secret(found)
 }
 
 // login reads a user and the password that goes with it.
-func (l *loader) login(s section) (username string, password Secret) {
-	user := s.key("username")
-	text(user, &username, "text", printable)
-	password = l.secret(s.key("password_file"), "the password")
-	if password != "" && user.absent() {
-		user.fault("required, since there is a password")
+func (l *loader) login(s strict.Section) (username string, password Secret) {
+	user := s.Key("username")
+	strict.Text(user, &username, "text", strict.Printable)
+	password = l.secret(s.Key("password_file"), "the password")
+	if password != "" && user.Absent() {
+		user.Fault("required, since there is a password")
 	}
 	return username, password
 }
 
-func (l *loader) mqtt(v value) MQTT {
+func (l *loader) mqtt(v strict.Value) MQTT {
 	m := MQTT{Sources: []Source{defaultSource}}
-	s := v.section("broker", "client_id", "username", "password_file", "tls", "sources")
-	text(s.key("broker").required("for example tcp://127.0.0.1:1883"), &m.Broker, "a URL such as tcp://127.0.0.1:1883", broker)
-	text(s.key("client_id").required("for example tofuwatch-semarang, and never to be changed: the broker keeps messages under this name"), &m.ClientID, "text", clientID)
+	s := v.Section("broker", "client_id", "username", "password_file", "tls", "sources")
+	strict.Text(s.Key("broker").Required("for example tcp://127.0.0.1:1883"), &m.Broker, "a URL such as tcp://127.0.0.1:1883", broker)
+	strict.Text(s.Key("client_id").Required("for example tofuwatch-semarang, and never to be changed: the broker keeps messages under this name"), &m.ClientID, "text", clientID)
 	m.Username, m.Password = l.login(s)
-	if t := s.key("tls"); t.given() {
+	if t := s.Key("tls"); t.Given() {
 		m.TLS = l.tls(t)
 	}
-	if list := s.key("sources"); !list.absent() {
+	if list := s.Key("sources"); !list.Absent() {
 		m.Sources = l.sources(list)
 	}
 	return m
 }
 
-func (l *loader) tls(v value) *TLS {
-	s := v.section("ca_file", "cert_file", "key_file")
+func (l *loader) tls(v strict.Value) *TLS {
+	s := v.Section("ca_file", "cert_file", "key_file")
 	t := new(TLS)
 	var ca, cert, key []byte
 	var ok bool
-	if t.CAFile, ca, ok = l.file(s.key("ca_file"), "certificates in PEM"); ok {
+	if t.CAFile, ca, ok = l.file(s.Key("ca_file"), "certificates in PEM"); ok {
 		if _, err := authorities(ca); err != nil {
-			s.key("ca_file").fault("%s %v", quote(s.key("ca_file").node.Value), err)
+			s.Key("ca_file").Fault("%s %v", strict.Quote(s.Key("ca_file").Written()), err)
 		}
 	}
-	if s.key("cert_file").absent() != s.key("key_file").absent() {
-		s.key("cert_file").required("since there is a key_file")
-		s.key("key_file").required("since there is a cert_file")
+	if s.Key("cert_file").Absent() != s.Key("key_file").Absent() {
+		s.Key("cert_file").Required("since there is a key_file")
+		s.Key("key_file").Required("since there is a cert_file")
 	}
-	t.CertFile, cert, ok = l.file(s.key("cert_file"), "a certificate in PEM")
+	t.CertFile, cert, ok = l.file(s.Key("cert_file"), "a certificate in PEM")
 	var ok2 bool
-	t.KeyFile, key, ok2 = l.file(s.key("key_file"), "a key in PEM")
+	t.KeyFile, key, ok2 = l.file(s.Key("key_file"), "a key in PEM")
 	if ok && ok2 {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
-			s.key("cert_file").fault("cannot be used with key_file: %s; want a certificate and its own key, both in PEM", strings.TrimPrefix(err.Error(), "tls: "))
+			s.Key("cert_file").Fault("cannot be used with key_file: %s; want a certificate and its own key, both in PEM", strings.TrimPrefix(err.Error(), "tls: "))
 		}
 	}
 	return t
 }
 
-func (l *loader) sources(v value) []Source {
-	formats := oneOf("format", slices.Sorted(maps.Keys(payload.Formats))...)
-	items := v.items()
-	if v.node.Kind == yaml.SequenceNode && len(items) == 0 {
-		v.fault("is empty; want at least one source, or leave the key out for %s", defaultSource.Topic)
+func (l *loader) sources(v strict.Value) []Source {
+	formats := strict.OneOf("format", slices.Sorted(maps.Keys(payload.Formats))...)
+	items := v.Items()
+	if v.IsList() && len(items) == 0 {
+		v.Fault("is empty; want at least one source, or leave the key out for %s", defaultSource.Topic)
 	}
 	sources := make([]Source, 0, len(items))
 	filters := make(map[string]string) // path of the source that has it
 	for _, item := range items {
-		s := item.section("topic", "format")
+		s := item.Section("topic", "format")
 		source := Source{Format: defaultSource.Format}
-		at := s.key("topic").required("for example " + defaultSource.Topic)
-		if text(at, &source.Topic, "text", topic) {
+		at := s.Key("topic").Required("for example " + defaultSource.Topic)
+		if strict.Text(at, &source.Topic, "text", topic) {
 			if first, twice := filters[source.Filter()]; twice {
-				at.fault("has the same messages as %s; want each topic once", first)
+				at.Fault("has the same messages as %s; want each topic once", first)
 			} else {
-				filters[source.Filter()] = at.path
+				filters[source.Filter()] = at.Path()
 			}
 		}
-		text(s.key("format"), &source.Format, "text", formats)
+		strict.Text(s.Key("format"), &source.Format, "text", formats)
 		sources = append(sources, source)
 	}
 	return sources
 }
 
-func (l *loader) influxDB(v value) InfluxDB {
+func (l *loader) influxDB(v strict.Value) InfluxDB {
 	var i InfluxDB
-	s := v.section("url", "org", "bucket", "token_file")
-	text(s.key("url").required("for example http://127.0.0.1:8086"), &i.URL, "a URL such as http://127.0.0.1:8086", database)
-	text(s.key("org"), &i.Org, "text", printable)
-	text(s.key("bucket").required("for example water; on InfluxDB 1.8 the database"), &i.Bucket, "text", printable)
-	i.Token = l.secret(s.key("token_file"), "the token")
+	s := v.Section("url", "org", "bucket", "token_file")
+	strict.Text(s.Key("url").Required("for example http://127.0.0.1:8086"), &i.URL, "a URL such as http://127.0.0.1:8086", database)
+	strict.Text(s.Key("org"), &i.Org, "text", strict.Printable)
+	strict.Text(s.Key("bucket").Required("for example water; on InfluxDB 1.8 the database"), &i.Bucket, "text", strict.Printable)
+	i.Token = l.secret(s.Key("token_file"), "the token")
 	return i
 }
 
 // ownParameters reads the site's own parameters and returns all there are.
-func (l *loader) ownParameters(v value) *water.Parameters {
+func (l *loader) ownParameters(v strict.Value) *water.Parameters {
 	var own []water.Parameter
 	l.parameters, _ = water.NewParameters() // the built-in ones agree with each other
-	if v.absent() {
+	if v.Absent() {
 		return l.parameters
 	}
-	for _, item := range v.items() {
-		s := item.section("code", "aliases", "name", "unit", "range", "source")
+	for _, item := range v.Items() {
+		s := item.Section("code", "aliases", "name", "unit", "range", "source")
 		var p water.Parameter
-		code := s.key("code").required("the parameter's name in payloads, for example salinity")
-		unit := s.key("unit").required("for example mg/L")
-		ok := text(code, &p.Code, "text", asWritten)
-		for _, a := range s.key("aliases").items() {
+		code := s.Key("code").Required("the parameter's name in payloads, for example salinity")
+		unit := s.Key("unit").Required("for example mg/L")
+		ok := strict.Text(code, &p.Code, "text", strict.AsWritten)
+		for _, a := range s.Key("aliases").Items() {
 			var alias string
-			ok = text(a, &alias, "text", asWritten) && ok
+			ok = strict.Text(a, &alias, "text", strict.AsWritten) && ok
 			p.Aliases = append(p.Aliases, alias)
 		}
-		ok = text(s.key("name").required("in words, for example salinity"), &p.Name, "text", printable) && ok
-		ok = text(unit, (*string)(&p.Unit), "text", asWritten) && ok
-		ok = s.key("range").required("[lowest, highest] that is physically possible").span(&p.Min, &p.Max) && ok
-		text(s.key("source"), &p.Source, "text", printable)
+		ok = strict.Text(s.Key("name").Required("in words, for example salinity"), &p.Name, "text", strict.Printable) && ok
+		ok = strict.Text(unit, (*string)(&p.Unit), "text", strict.AsWritten) && ok
+		ok = s.Key("range").Required("[lowest, highest] that is physically possible").Span(&p.Min, &p.Max) && ok
+		strict.Text(s.Key("source"), &p.Source, "text", strict.Printable)
 
 		var all *water.Parameters
 		if ok {
@@ -320,7 +327,7 @@ func (l *loader) ownParameters(v value) *water.Parameters {
 				if !p.Unit.Known() {
 					at = unit
 				}
-				at.fault("%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("parameter %q: ", p.Code)))
+				at.Fault("%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("parameter %q: ", p.Code)))
 			}
 		}
 		if !ok {
@@ -334,34 +341,31 @@ func (l *loader) ownParameters(v value) *water.Parameters {
 	return l.parameters
 }
 
-// asWritten takes every text: water.NewParameters says what is wrong with it.
-func asWritten(s string) (string, error) { return s, nil }
-
 // parameter returns the parameter that a key names, or nil. A key that may be
 // one of the site's own, had that no fault, is not told of.
-func (l *loader) parameter(e entry) *water.Parameter {
-	p := l.parameters.Lookup([]byte(e.key))
-	if p == nil && !l.unsure[strings.ToLower(e.key)] {
+func (l *loader) parameter(e strict.Entry) *water.Parameter {
+	p := l.parameters.Lookup([]byte(e.Name))
+	if p == nil && !l.unsure[strings.ToLower(e.Name)] {
 		codes := make([]string, 0, len(l.parameters.All()))
 		for _, p := range l.parameters.All() {
 			codes = append(codes, p.Code)
 		}
-		e.fault("no parameter %s; %s", quote(e.key), have(e.key, codes))
+		e.Fault("no parameter %s; %s", strict.Quote(e.Name), strict.Have(e.Name, codes))
 	}
 	return p
 }
 
 // byParameter calls read for each key of v, which are codes or aliases of
 // parameters, each parameter once.
-func (l *loader) byParameter(v value, read func(entry, *water.Parameter)) {
-	first := make(map[string]entry)
-	for _, e := range v.entries() {
+func (l *loader) byParameter(v strict.Value, read func(strict.Entry, *water.Parameter)) {
+	first := make(map[string]strict.Entry)
+	for _, e := range v.Entries() {
 		p := l.parameter(e)
 		if p == nil {
 			continue
 		}
 		if other, twice := first[p.Code]; twice {
-			e.fault("is %s, which line %d has as %s; remove one", p.Code, other.line, other.key)
+			e.Fault("is %s, which line %d has as %s; remove one", p.Code, other.Line(), other.Name)
 			continue
 		}
 		first[p.Code] = e
@@ -369,10 +373,10 @@ func (l *loader) byParameter(v value, read func(entry, *water.Parameter)) {
 	}
 }
 
-func (l *loader) allStations(v value) []Station {
-	items := v.items()
-	if !v.absent() && v.node.Kind == yaml.SequenceNode && len(items) == 0 {
-		v.fault("is empty; want at least one station, with id, name, river and kind")
+func (l *loader) allStations(v strict.Value) []Station {
+	items := v.Items()
+	if v.IsList() && len(items) == 0 {
+		v.Fault("is empty; want at least one station, with id, name, river and kind")
 	}
 	stations := make([]Station, 0, len(items))
 	for _, item := range items {
@@ -381,113 +385,97 @@ func (l *loader) allStations(v value) []Station {
 	return stations
 }
 
-func (l *loader) station(v value) Station {
-	s := v.section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits")
+func (l *loader) station(v strict.Value) Station {
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
-	if id := s.key("id").required("for example ipal-01"); text(id, &st.ID, "text", identifier("ipal-01")) {
+	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
 		if first, twice := l.stations[st.ID]; twice {
-			id.fault("%s is the station in line %d; want another id", quote(st.ID), first)
+			id.Fault("%s is the station in line %d; want another id", strict.Quote(st.ID), first)
 		} else {
-			l.stations[st.ID] = id.line
+			l.stations[st.ID] = id.Line()
 		}
 	}
-	text(s.key("name").required("what people call the place"), &st.Name, "text", printable)
-	if text(s.key("river").required("the id of the river it lies on or drains to, for example bajak"), &st.River, "text", identifier("bajak")) {
+	strict.Text(s.Key("name").Required("what people call the place"), &st.Name, "text", strict.Printable)
+	if strict.Text(s.Key("river").Required("the id of the river it lies on or drains to, for example bajak"), &st.River, "text", identifier("bajak")) {
 		l.rivers[st.River] = true
 	}
 	var kinds []string
 	for _, k := range water.Kinds() {
 		kinds = append(kinds, string(k))
 	}
-	text(s.key("kind").required("have "+strings.Join(kinds, ", ")), (*string)(&st.Kind), "text", oneOf("kind", kinds...))
+	strict.Text(s.Key("kind").Required("have "+strings.Join(kinds, ", ")), (*string)(&st.Kind), "text", strict.OneOf("kind", kinds...))
 	st.Latitude, st.Longitude = position(s)
-	st.Standards = texts(s.key("standard").itemsOrOne(), oneOf("standard", standards...))
+	st.Standards = strict.Texts(s.Key("standard").ItemsOrOne(), strict.OneOf("standard", standards...))
 
 	interval := defaultInterval
-	text(s.key("interval"), &interval, "a duration such as 2m", duration)
-	if list := s.key("sentinels"); !list.absent() {
+	strict.Text(s.Key("interval"), &interval, "a duration such as 2m", duration)
+	if list := s.Key("sentinels"); !list.Absent() {
 		st.Sentinels = nil
-		for _, item := range list.items() {
+		for _, item := range list.Items() {
 			var f float64
-			if item.number(&f) {
+			if item.Number(&f) {
 				st.Sentinels = append(st.Sentinels, f)
 			}
 		}
 	}
-	st.Instruments = l.instruments(s.key("parameters"), interval)
-	st.Limits = l.limits(s.key("limits"))
+	st.Instruments = l.instruments(s.Key("parameters"), interval)
+	st.Limits = l.limits(s.Key("limits"))
 	return st
 }
 
 // position returns where a station lies: both NaN if its section does not say.
-func position(s section) (latitude, longitude float64) {
+func position(s strict.Section) (latitude, longitude float64) {
 	latitude, longitude = math.NaN(), math.NaN()
-	lat, lon := s.key("latitude"), s.key("longitude")
+	lat, lon := s.Key("latitude"), s.Key("longitude")
 	switch {
-	case lat.absent() && !lon.absent():
-		lat.fault("required, since there is a longitude; for example -7.0051")
-	case lon.absent() && !lat.absent():
-		lon.fault("required, since there is a latitude; for example 110.4381")
+	case lat.Absent() && !lon.Absent():
+		lat.Fault("required, since there is a longitude; for example -7.0051")
+	case lon.Absent() && !lat.Absent():
+		lon.Fault("required, since there is a latitude; for example 110.4381")
 	}
-	lat.numberWithin(&latitude, -90, 90)
-	lon.numberWithin(&longitude, -180, 180)
+	lat.NumberWithin(&latitude, -90, 90)
+	lon.NumberWithin(&longitude, -180, 180)
 	return latitude, longitude
 }
 
-// texts reads each of items with parse. None may stand there twice.
-func texts(items []value, parse func(string) (string, error)) []string {
-	var got []string
-	for _, item := range items {
-		var s string
-		switch {
-		case !text(item, &s, "text", parse):
-		case slices.Contains(got, s):
-			item.fault("%s is given twice; remove one", quote(s))
-		default:
-			got = append(got, s)
-		}
-	}
-	return got
-}
-
 // instruments reads what a station is expected to report. "ph:" is "ph: {}".
-func (l *loader) instruments(v value, interval time.Duration) map[string]water.Instrument {
+func (l *loader) instruments(v strict.Value, interval time.Duration) map[string]water.Instrument {
 	instruments := make(map[string]water.Instrument)
-	l.byParameter(v, func(e entry, p *water.Parameter) {
+	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
 		i := water.Instrument{Parameter: p, Min: p.Min, Max: p.Max, Interval: interval}
-		if !isNull(e.node) {
-			s := e.section("range", "interval")
-			s.key("range").span(&i.Min, &i.Max)
-			text(s.key("interval"), &i.Interval, "a duration such as 2m", duration)
+		if !e.Null() {
+			s := e.Section("range", "interval")
+			s.Key("range").Span(&i.Min, &i.Max)
+			strict.Text(s.Key("interval"), &i.Interval, "a duration such as 2m", duration)
 		}
 		instruments[p.Code] = i
 	})
 	return instruments
 }
 
-func (l *loader) limits(v value) map[string]Limit {
+func (l *loader) limits(v strict.Value) map[string]Limit {
 	var limits map[string]Limit
-	l.byParameter(v, func(e entry, p *water.Parameter) {
-		s := e.section("min", "max", "override", "reason")
+	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
+		s := e.Section("min", "max", "override", "reason")
 		var limit Limit
-		if s.key("min").absent() && s.key("max").absent() {
-			s.fault("has no bound; want min, max or both, for example {max: 250}")
+		if s.Key("min").Absent() && s.Key("max").Absent() {
+			s.Fault("has no bound; want min, max or both, for example {max: 250}")
 		}
 		var low, high float64
-		if s.key("min").number(&low) {
+		if s.Key("min").Number(&low) {
 			limit.Min = &low
 		}
-		if s.key("max").number(&high) {
+		if s.Key("max").Number(&high) {
 			limit.Max = &high
 		}
 		if limit.Min != nil && limit.Max != nil && low > high {
-			s.key("min").fault("%v is above max, %v; want it below", low, high)
+			s.Key("min").Fault("%v is above max, %v; want it below", low, high)
 		}
-		s.key("override").boolean(&limit.Override)
-		text(s.key("reason"), &limit.Reason, "text", printable)
-		if limit.Override && s.key("reason").absent() {
-			s.key("reason").fault("required with override: people are told why the limit may be laxer than the law's")
+		s.Key("override").Bool(&limit.Override)
+		strict.Text(s.Key("reason"), &limit.Reason, "text", strict.Printable)
+		if limit.Override && s.Key("reason").Absent() {
+			s.Key("reason").Fault("required with override: people are told why the limit may be laxer than the law's")
 		}
 		if limits == nil {
 			limits = make(map[string]Limit)
@@ -500,57 +488,57 @@ func (l *loader) limits(v value) map[string]Limit {
 // known is oneOf, but where nothing is known: that is a fault of its own.
 func known(what string, list []string) func(string) (string, error) {
 	if len(list) == 0 {
-		return asWritten
+		return strict.AsWritten
 	}
-	return oneOf(what, list...)
+	return strict.OneOf(what, list...)
 }
 
-func (l *loader) allRecipients(v value) []Recipient {
+func (l *loader) allRecipients(v strict.Value) []Recipient {
 	ids := slices.Sorted(maps.Keys(l.stations))
 	rivers := slices.Sorted(maps.Keys(l.rivers))
 	lines := make(map[string]int) // of each recipient's name
 	var recipients []Recipient
-	for _, item := range v.items() {
-		s := item.section("name", "email", "language", "rivers", "stations", "severity")
+	for _, item := range v.Items() {
+		s := item.Section("name", "email", "language", "rivers", "stations", "severity")
 		r := Recipient{Language: "id", Severity: "warning"}
-		if name := s.key("name").required("the person or group, for example Forum Sungai Bajak"); text(name, &r.Name, "text", printable) {
+		if name := s.Key("name").Required("the person or group, for example Forum Sungai Bajak"); strict.Text(name, &r.Name, "text", strict.Printable) {
 			if first, twice := lines[r.Name]; twice {
-				name.fault("%s is the recipient in line %d; want another name", quote(r.Name), first)
+				name.Fault("%s is the recipient in line %d; want another name", strict.Quote(r.Name), first)
 			} else {
-				lines[r.Name] = name.line
+				lines[r.Name] = name.Line()
 			}
 		}
-		text(s.key("email").required("for example forum@example.org"), &r.Email, "text", email)
-		text(s.key("language"), &r.Language, "text", oneOf("language", "id", "en"))
-		r.Rivers = texts(s.key("rivers").items(), known("river", rivers))
-		r.Stations = texts(s.key("stations").items(), known("station", ids))
-		text(s.key("severity"), &r.Severity, "text", oneOf("severity", "warning", "critical"))
+		strict.Text(s.Key("email").Required("for example forum@example.org"), &r.Email, "text", email)
+		strict.Text(s.Key("language"), &r.Language, "text", strict.OneOf("language", "id", "en"))
+		r.Rivers = strict.Texts(s.Key("rivers").Items(), known("river", rivers))
+		r.Stations = strict.Texts(s.Key("stations").Items(), known("station", ids))
+		strict.Text(s.Key("severity"), &r.Severity, "text", strict.OneOf("severity", "warning", "critical"))
 		recipients = append(recipients, r)
 	}
 	return recipients
 }
 
-func (l *loader) smtp(v value) *SMTP {
-	if v.absent() {
+func (l *loader) smtp(v strict.Value) *SMTP {
+	if v.Absent() {
 		return nil
 	}
-	s := v.section("host", "port", "tls", "from", "username", "password_file")
+	s := v.Section("host", "port", "tls", "from", "username", "password_file")
 	m := &SMTP{TLS: "starttls"}
-	hostGiven := text(s.key("host").required("for example mail.example.org"), &m.Host, "text", host)
-	tlsGiven := text(s.key("tls"), &m.TLS, "text", oneOf("tls", "starttls", "implicit", "none"))
+	hostGiven := strict.Text(s.Key("host").Required("for example mail.example.org"), &m.Host, "text", host)
+	tlsGiven := strict.Text(s.Key("tls"), &m.TLS, "text", strict.OneOf("tls", "starttls", "implicit", "none"))
 	if hostGiven && tlsGiven && m.TLS == "none" && !isLoopback(m.Host) {
-		s.key("tls").fault("none is for a server on this machine (localhost, 127.0.0.1, ::1), and %s is not; want starttls or implicit", quote(m.Host))
+		s.Key("tls").Fault("none is for a server on this machine (localhost, 127.0.0.1, ::1), and %s is not; want starttls or implicit", strict.Quote(m.Host))
 	}
 	m.Port = map[string]int{"starttls": 587, "implicit": 465, "none": 25}[m.TLS]
-	if number := float64(0); s.key("port").numberWithin(&number, 1, 65535) {
+	if number := float64(0); s.Key("port").NumberWithin(&number, 1, 65535) {
 		if m.Port = int(number); float64(m.Port) != number {
-			s.key("port").fault("%v is no port; want a whole number", number)
+			s.Key("port").Fault("%v is no port; want a whole number", number)
 		}
 	}
-	text(s.key("from").required("for example tofuwatch@example.org"), &m.From, "text", email)
+	strict.Text(s.Key("from").Required("for example tofuwatch@example.org"), &m.From, "text", email)
 	m.Username, m.Password = l.login(s)
-	if file := s.key("password_file"); m.Username != "" && m.Password == "" && file.absent() {
-		file.fault("required with username, or set %s", secretVariables[file.path])
+	if file := s.Key("password_file"); m.Username != "" && m.Password == "" && file.Absent() {
+		file.Fault("required with username, or set %s", secretVariables[file.Path()])
 	}
 	return m
 }

@@ -1,106 +1,22 @@
 package site
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/mail"
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
+
+	"tofuwatch/internal/strict"
 )
 
 // The functions here each read one kind of text that stands in a site file.
 // Their errors say what is wrong and what would be right.
-
-// quote is for text that came out of the file: on one line, and not endless.
-func quote(s string) string {
-	const most = 60
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
-
-// have lists what there is; of much, also what given may have been meant to be.
-func have(given string, list []string) string {
-	const few, most = 7, 30
-	shown, more := list, ""
-	if len(list) > most {
-		shown, more = list[:most], fmt.Sprintf(" and %d more", len(list)-most)
-	}
-	all := "have " + strings.Join(shown, ", ") + more
-	if near := nearest(given, list); len(list) > few && near != "" {
-		return fmt.Sprintf("did you mean %s? %s", near, all)
-	}
-	return all
-}
-
-// nearest returns the text of list that is given but for two slips of the
-// hand, or nothing.
-func nearest(given string, list []string) string {
-	if len(given) > 64 {
-		return ""
-	}
-	best, least := "", 3
-	for _, s := range list {
-		if d := distance(strings.ToLower(given), s); d < least && d < len(s) {
-			best, least = s, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters must be put in, taken out or changed to make b
-// of a (Levenshtein 1965).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// oneOf returns a function that takes a text of list and no other.
-func oneOf(what string, list ...string) func(string) (string, error) {
-	return func(s string) (string, error) {
-		if !slices.Contains(list, s) {
-			return "", fmt.Errorf("no %s %s; %s", what, quote(s), have(s, list))
-		}
-		return s, nil
-	}
-}
-
-// printable takes 1 to 100 characters that people can see.
-func printable(s string) (string, error) {
-	switch n := utf8.RuneCountInString(s); {
-	case n == 0 || strings.TrimSpace(s) == "":
-		return "", errors.New("is empty; want 1 to 100 characters")
-	case n > 100:
-		return "", fmt.Errorf("has %d characters; want 1 to 100", n)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "", fmt.Errorf("%s has a character that cannot be printed; want 1 to 100 printable ones on one line", quote(s))
-	}
-	return s, nil
-}
 
 var idPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 
@@ -109,7 +25,7 @@ var idPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
 func identifier(example string) func(string) (string, error) {
 	return func(s string) (string, error) {
 		if !idPattern.MatchString(s) {
-			return "", fmt.Errorf("%s is no id; want lower case letters, digits and '-', for example %s", quote(s), example)
+			return "", fmt.Errorf("%s is no id; want lower case letters, digits and '-', for example %s", strict.Quote(s), example)
 		}
 		return s, nil
 	}
@@ -119,7 +35,7 @@ var clientIDPattern = regexp.MustCompile(`^[!-~]{1,64}$`)
 
 func clientID(s string) (string, error) {
 	if !clientIDPattern.MatchString(s) {
-		return "", fmt.Errorf("%s is no client id; want 1 to 64 ASCII characters without spaces, for example tofuwatch-semarang", quote(s))
+		return "", fmt.Errorf("%s is no client id; want 1 to 64 ASCII characters without spaces, for example tofuwatch-semarang", strict.Quote(s))
 	}
 	return s, nil
 }
@@ -132,27 +48,27 @@ func timeZone(s string) (*time.Location, error) {
 			return zone, nil
 		}
 	}
-	return nil, fmt.Errorf("no time zone %s; want an IANA name, for example Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or UTC", quote(s))
+	return nil, fmt.Errorf("no time zone %s; want an IANA name, for example Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or UTC", strict.Quote(s))
 }
 
 func duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%s is no duration above 0; write it like 30s, 2m or 1h30m", quote(s))
+		return 0, fmt.Errorf("%s is no duration above 0; write it like 30s, 2m or 1h30m", strict.Quote(s))
 	}
 	return d, nil
 }
 
-// port returns the number that s is, if it is one between least and 65535.
-func port(s string, least int) (int, bool) {
+// isPort reports whether s is a number between least and 65535.
+func isPort(s string, least uint64) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
-	return int(n), err == nil && int(n) >= least
+	return err == nil && n >= least
 }
 
 func listen(s string) (string, error) {
 	h, p, err := net.SplitHostPort(s)
-	if _, ok := port(p, 0); err != nil || !ok || h != "" && !isHost(h) {
-		return "", fmt.Errorf("%s is no address to listen on; want host:port, for example 127.0.0.1:9464", quote(s))
+	if err != nil || !isPort(p, 0) || h != "" && !isHost(h) {
+		return "", fmt.Errorf("%s is no address to listen on; want host:port, for example 127.0.0.1:9464", strict.Quote(s))
 	}
 	return s, nil
 }
@@ -173,7 +89,7 @@ func isLoopback(host string) bool {
 
 func host(s string) (string, error) {
 	if !isHost(s) {
-		return "", fmt.Errorf("%s is no host; want a name or an address without a port, for example mail.example.org", quote(s))
+		return "", fmt.Errorf("%s is no host; want a name or an address without a port, for example mail.example.org", strict.Quote(s))
 	}
 	return s, nil
 }
@@ -191,13 +107,13 @@ func broker(s string) (*url.URL, error) {
 	standard, ok := brokerPorts[u.Scheme]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("no scheme %s; have tcp, ssl, ws, wss (ssl and wss are encrypted)", quote(u.Scheme))
+		return nil, fmt.Errorf("no scheme %s; have tcp, ssl, ws, wss (ssl and wss are encrypted)", strict.Quote(u.Scheme))
 	case !isHost(u.Hostname()):
-		return nil, fmt.Errorf("no host %s; want a URL like %s", quote(u.Hostname()), example)
+		return nil, fmt.Errorf("no host %s; want a URL like %s", strict.Quote(u.Hostname()), example)
 	case u.Path == "/" && (u.Scheme == "tcp" || u.Scheme == "ssl"):
 		u.Path = ""
 	case u.Path != "" && (u.Scheme == "tcp" || u.Scheme == "ssl"):
-		return nil, fmt.Errorf("%s is a path, which only ws and wss have; want a URL like %s", quote(u.Path), example)
+		return nil, fmt.Errorf("%s is a path, which only ws and wss have; want a URL like %s", strict.Quote(u.Path), example)
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), standard)
@@ -213,9 +129,9 @@ func database(s string) (*url.URL, error) {
 	case err != nil:
 		return nil, err
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("no scheme %s; have http, https", quote(u.Scheme))
+		return nil, fmt.Errorf("no scheme %s; have http, https", strict.Quote(u.Scheme))
 	case !isHost(u.Hostname()):
-		return nil, fmt.Errorf("no host %s; want a URL like %s", quote(u.Hostname()), example)
+		return nil, fmt.Errorf("no host %s; want a URL like %s", strict.Quote(u.Hostname()), example)
 	}
 	return u, nil
 }
@@ -227,14 +143,12 @@ func server(s, example, login string) (*url.URL, error) {
 	case strings.Contains(s, "@"):
 		return nil, fmt.Errorf("a user does not belong into the URL; want one like %s, and %s for the login", example, login)
 	case err != nil || u.Scheme == "" || u.Opaque != "":
-		return nil, fmt.Errorf("%s is no URL; want one like %s", quote(s), example)
+		return nil, fmt.Errorf("%s is no URL; want one like %s", strict.Quote(s), example)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("what follows '?' or '#' is not used; want a URL like %s", example)
 	}
-	if p := u.Port(); p != "" || strings.HasSuffix(u.Host, ":") {
-		if _, ok := port(p, 1); !ok {
-			return nil, fmt.Errorf("no port %s; want 1 to 65535", quote(p))
-		}
+	if p := u.Port(); (p != "" || strings.HasSuffix(u.Host, ":")) && !isPort(p, 1) {
+		return nil, fmt.Errorf("no port %s; want 1 to 65535", strict.Quote(p))
 	}
 	return u, nil
 }
@@ -252,9 +166,9 @@ func topic(s string) (string, error) {
 	case len(s) > 65535:
 		return "", fmt.Errorf("has %d bytes; want 65535 at most", len(s))
 	case strings.ContainsFunc(s, unicode.IsControl):
-		return "", fmt.Errorf("%s has a control character; want a topic like %s", quote(s), example)
+		return "", fmt.Errorf("%s has a control character; want a topic like %s", strict.Quote(s), example)
 	case strings.HasPrefix(s, "$share/"):
-		return "", fmt.Errorf("%s is a shared subscription; want a plain topic like %s", quote(s), example)
+		return "", fmt.Errorf("%s is a shared subscription; want a plain topic like %s", strict.Quote(s), example)
 	}
 	levels, stations := strings.Split(s, "/"), 0
 	for i, level := range levels {
@@ -262,17 +176,17 @@ func topic(s string) (string, error) {
 		case level == placeholder:
 			stations++
 		case strings.Contains(level, placeholder):
-			return "", fmt.Errorf("in %s, {station} is a part of a level; want it between two '/', as in %s", quote(s), example)
+			return "", fmt.Errorf("in %s, {station} is a part of a level; want it between two '/', as in %s", strict.Quote(s), example)
 		case strings.HasPrefix(level, "{") && strings.HasSuffix(level, "}"):
-			return "", fmt.Errorf("no placeholder %s; have {station}", quote(level))
+			return "", fmt.Errorf("no placeholder %s; have {station}", strict.Quote(level))
 		case level == "#" && i < len(levels)-1:
-			return "", fmt.Errorf("in %s, '#' is not the last level; want it there, or '+' here", quote(s))
+			return "", fmt.Errorf("in %s, '#' is not the last level; want it there, or '+' here", strict.Quote(s))
 		case level != "+" && level != "#" && strings.ContainsAny(level, "+#"):
-			return "", fmt.Errorf("in %s, a '+' or '#' is a part of a level; want it alone between two '/'", quote(s))
+			return "", fmt.Errorf("in %s, a '+' or '#' is a part of a level; want it alone between two '/'", strict.Quote(s))
 		}
 	}
 	if stations != 1 {
-		return "", fmt.Errorf("%s has %d levels {station}; want exactly 1, as in %s", quote(s), stations, example)
+		return "", fmt.Errorf("%s has %d levels {station}; want exactly 1, as in %s", strict.Quote(s), stations, example)
 	}
 	return s, nil
 }
@@ -280,7 +194,7 @@ func topic(s string) (string, error) {
 func email(s string) (string, error) {
 	a, err := mail.ParseAddress(s)
 	if err != nil || a.Address != s {
-		return "", fmt.Errorf("%s is no e-mail address; want one like forum@example.org", quote(s))
+		return "", fmt.Errorf("%s is no e-mail address; want one like forum@example.org", strict.Quote(s))
 	}
 	return s, nil
 }

@@ -35,14 +35,14 @@ type brokerOptions struct {
 	tls         bool
 }
 
-// WithConfig adds lines to the broker's configuration, below its listener.
+// WithConfig adds lines to the broker's configuration.
 func WithConfig(lines ...string) BrokerOption {
 	return func(o *brokerOptions) { o.lines = append(o.lines, lines...) }
 }
 
 // WithConfigFile uses the configuration in file, in place of a bare one. Only
-// what belongs to a machine is replaced: the listener's address, the user, and
-// where things are kept.
+// what belongs to a machine is replaced: the address of the first listener, the
+// user, and where data and log are kept.
 func WithConfigFile(file string) BrokerOption {
 	return func(o *brokerOptions) { o.file = file }
 }
@@ -69,7 +69,7 @@ func Mosquitto(t testing.TB, options ...BrokerOption) *Broker {
 	path := Program(t, "mosquitto")
 	b := &Broker{dir: t.TempDir()}
 	if o.tls {
-		b.TLS = newTLS(t)
+		b.TLS = NewTLS(t)
 	}
 	listen(t, func(port int) (*Server, error) {
 		b.Addr = fmt.Sprintf("127.0.0.1:%d", port)
@@ -95,44 +95,50 @@ func Mosquitto(t testing.TB, options ...BrokerOption) *Broker {
 // config returns the configuration file.
 func (b *Broker) config(t testing.TB, port int, o brokerOptions) string {
 	t.Helper()
-	lines := []string{
-		fmt.Sprintf("listener %d 127.0.0.1", port),
-		"log_dest stderr",
-	}
-	if os.Geteuid() == 0 {
-		// Else it becomes the user "mosquitto", who may not write to b.dir.
-		lines = append(lines, "user root")
-	}
+	listener := fmt.Sprintf("listener %d 127.0.0.1", port)
+	var lines []string
 	if o.file == "" {
-		lines = append(lines, "allow_anonymous true")
+		lines = append(lines, listener, "allow_anonymous true")
 	} else {
 		shipped, err := os.ReadFile(o.file)
 		if err != nil {
 			t.Fatal(err)
 		}
+		replaced := false // the first listener; others stay as they are
 		for line := range strings.Lines(string(shipped)) {
-			switch key, _, _ := strings.Cut(strings.TrimSpace(line), " "); key {
-			case "listener", "log_dest", "user", "persistence_location", "pid_file":
+			line = strings.TrimSpace(line)
+			switch key, _, _ := strings.Cut(line, " "); key {
+			case "listener":
+				if !replaced {
+					line, replaced = listener, true
+				}
+				lines = append(lines, line)
+			case "persistence_location":
+				lines = append(lines, "persistence_location "+b.dir+"/")
+			case "user", "log_dest", "pid_file":
 			default:
-				lines = append(lines, strings.TrimSuffix(line, "\n"))
+				lines = append(lines, line)
 			}
 		}
 	}
 	if o.persistence {
-		lines = append(lines, "persistence true", "autosave_interval 1")
-	}
-	if o.persistence || o.file != "" {
-		lines = append(lines, "persistence_location "+b.dir+"/")
+		lines = append(lines, "persistence true", "persistence_location "+b.dir+"/", "autosave_interval 1")
 	}
 	if o.tls {
 		lines = append(lines,
 			"cafile "+b.TLS.CAFile,
-			"certfile "+b.TLS.serverCertFile,
-			"keyfile "+b.TLS.serverKeyFile,
+			"certfile "+b.TLS.ServerCertFile,
+			"keyfile "+b.TLS.ServerKeyFile,
 			"require_certificate true",
 		)
 	}
-	return strings.Join(append(lines, o.lines...), "\n") + "\n"
+	lines = append(lines, o.lines...)
+	lines = append(lines, "log_dest stderr")
+	if os.Geteuid() == 0 {
+		// Else it becomes the user "mosquitto", who may not write to b.dir.
+		lines = append(lines, "user root")
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // answers connects as a client. Any answer to that will do, also a refusal.

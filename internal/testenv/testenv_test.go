@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -51,6 +54,9 @@ func TestMosquittoComesBack(t *testing.T) {
 	}
 }
 
+// shipped is the configuration that the README tells people to install.
+const shipped = "../../deploy/mosquitto/mosquitto.conf"
+
 // Stock and shipped differ in what a broker keeps for a client that is away.
 func TestMosquittoQueue(t *testing.T) {
 	const published = 5000
@@ -63,8 +69,8 @@ func TestMosquittoQueue(t *testing.T) {
 		// 20 in flight count apart from the queue, but only for a client that is there.
 		{"untuned", nil, false, 1000},
 		{"untuned, on disk", []testenv.BrokerOption{testenv.WithPersistence()}, true, 1000},
-		{"as shipped", []testenv.BrokerOption{testenv.WithConfigFile("../../deploy/mosquitto/mosquitto.conf")}, false, published},
-		{"as shipped, over a restart", []testenv.BrokerOption{testenv.WithConfigFile("../../deploy/mosquitto/mosquitto.conf")}, true, published},
+		{"as shipped", []testenv.BrokerOption{testenv.WithConfigFile(shipped)}, false, published},
+		{"as shipped, over a restart", []testenv.BrokerOption{testenv.WithConfigFile(shipped)}, true, published},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			broker := testenv.Mosquitto(t, tt.options...)
@@ -119,26 +125,48 @@ func TestMosquittoTLS(t *testing.T) {
 	if want := "ssl://" + broker.Addr; broker.URL != want {
 		t.Fatalf("got URL %s, want %s", broker.URL, want)
 	}
-	ca, err := os.ReadFile(broker.TLS.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	cert, err := tls.LoadX509KeyPair(broker.TLS.CertFile, broker.TLS.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := clientTLS(t, broker.TLS)
+	connectWith(t, clientOptions(broker, "with a certificate").SetTLSConfig(config))
 
-	options := clientOptions(broker, "with a certificate")
-	options.SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}})
-	connectWith(t, options)
-
-	options = clientOptions(broker, "without")
-	options.SetTLSConfig(&tls.Config{RootCAs: roots})
-	token := paho.NewClient(options).Connect()
-	if token.Wait(); token.Error() == nil {
+	config = &tls.Config{RootCAs: config.RootCAs}
+	if err := refused(t, clientOptions(broker, "without").SetTLSConfig(config)); err == nil {
 		t.Error("a client without a certificate is let in")
+	}
+}
+
+// What the shipped file has in comments, for loggers over TLS, works once its
+// "#" are taken away.
+func TestShippedListenerForLoggers(t *testing.T) {
+	files, port := testenv.NewTLS(t), strconv.Itoa(testenv.FreePort(t))
+	passwords := filepath.Join(t.TempDir(), "passwords")
+	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "ipal-01", "tempe").CombinedOutput(); err != nil {
+		t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	active := regexp.MustCompile(`(?m)^#(\w)`).ReplaceAllString(string(text), "$1")
+	active = strings.NewReplacer(
+		"listener 8883", "listener "+port,
+		"/etc/mosquitto/certs/server.pem", files.ServerCertFile,
+		"/etc/mosquitto/certs/server.key", files.ServerKeyFile,
+		"/etc/mosquitto/passwords", passwords,
+	).Replace(active)
+	file := filepath.Join(t.TempDir(), "mosquitto.conf")
+	if err := os.WriteFile(file, []byte(active), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	broker := testenv.Mosquitto(t, testenv.WithConfigFile(file))
+	connect(t, broker, "on this machine, without a password")
+	options := func(id, password string) *paho.ClientOptions {
+		o := paho.NewClientOptions().AddBroker("ssl://localhost:" + port).SetClientID(id)
+		return o.SetTLSConfig(&tls.Config{RootCAs: clientTLS(t, files).RootCAs}).SetUsername("ipal-01").SetPassword(password)
+	}
+	connectWith(t, options("logger", "tempe"))
+	if err := refused(t, options("stranger", "tahu")); err == nil {
+		t.Error("a logger with a wrong password is let in")
 	}
 }
 
@@ -310,6 +338,31 @@ func connectWith(t *testing.T, options *paho.ClientOptions) paho.Client {
 	wait(t, client.Connect())
 	t.Cleanup(func() { client.Disconnect(0) })
 	return client
+}
+
+// refused tries to connect, once, and returns why the broker said no.
+func refused(t *testing.T, options *paho.ClientOptions) error {
+	t.Helper()
+	client := paho.NewClient(options.SetConnectRetry(false))
+	t.Cleanup(func() { client.Disconnect(0) })
+	token := client.Connect()
+	token.Wait()
+	return token.Error()
+}
+
+func clientTLS(t *testing.T, files testenv.TLS) *tls.Config {
+	t.Helper()
+	ca, err := os.ReadFile(files.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}
 }
 
 func wait(t *testing.T, token paho.Token) {

@@ -15,26 +15,26 @@ import (
 	"time"
 )
 
-// TLS names the files, in PEM, that a client needs for a server of this package.
+// TLS names files, in PEM, for a server on this machine and a client of it.
 type TLS struct {
-	CAFile   string // who signed the server's certificate
+	CAFile   string // who signed both certificates
 	CertFile string // the client's certificate
 	KeyFile  string // and its key
 
-	serverCertFile, serverKeyFile string
+	ServerCertFile string // the server's certificate, for 127.0.0.1 and localhost
+	ServerKeyFile  string // and its key
 }
 
-// newTLS makes an authority, and a certificate of it for a server on 127.0.0.1
-// and localhost, and another for a client.
-func newTLS(t testing.TB) TLS {
+// NewTLS makes an authority, and certificates of it for a server and a client.
+func NewTLS(t testing.TB) TLS {
 	t.Helper()
 	dir := t.TempDir()
 	files := TLS{
 		CAFile:         filepath.Join(dir, "ca.pem"),
 		CertFile:       filepath.Join(dir, "client.pem"),
 		KeyFile:        filepath.Join(dir, "client.key"),
-		serverCertFile: filepath.Join(dir, "server.pem"),
-		serverKeyFile:  filepath.Join(dir, "server.key"),
+		ServerCertFile: filepath.Join(dir, "server.pem"),
+		ServerKeyFile:  filepath.Join(dir, "server.key"),
 	}
 	ca := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "Tofuwatch tests"},
@@ -46,8 +46,8 @@ func newTLS(t testing.TB) TLS {
 	writeCertificate(t, files.CAFile, ca, caKey, ca, caKey)
 
 	serverKey := newKey(t)
-	writeKey(t, files.serverKeyFile, serverKey)
-	writeCertificate(t, files.serverCertFile, &x509.Certificate{
+	writeKey(t, files.ServerKeyFile, serverKey)
+	writeCertificate(t, files.ServerCertFile, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "localhost"},
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},

@@ -48,21 +48,22 @@ func TestAlternatives(t *testing.T) {
 		fmt.Fprintf(&table, " %s |", e.name)
 	}
 	fmt.Fprint(&table, "\n|---|---|", strings.Repeat("---|", len(experiments)), "\n")
-	complete := true
+	complete := true // unless -run leaves something out
 	for _, c := range Candidates {
-		fmt.Fprintf(&table, "| %s | %s |", c.Name, release(t, c))
-		meets := true
+		cells := make([]string, len(experiments))
 		t.Run(c.Name, func(t *testing.T) {
-			for _, e := range experiments {
-				cell := "" // stays so if -run leaves it out
-				t.Run(e.name, func(t *testing.T) { cell = e.cell(t, c) })
-				fmt.Fprintf(&table, " %s |", cell)
-				meets = meets && cell == good
-				complete = complete && cell != ""
+			for i, e := range experiments {
+				t.Run(e.name, func(t *testing.T) { cells[i] = e.cell(t, c) })
 			}
 		})
-		fmt.Fprintln(&table)
-		if meets {
+		// Whether a kill cuts a write short is chance; a store that can't bear
+		// that may have had luck.
+		if kill, tear := cells[0], cells[1]; tear != good && (kill == good || kill == tear) {
+			cells[0] = "unless it cuts a write"
+		}
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", c.Name, release(t, c), strings.Join(cells, " | "))
+		complete = complete && !slices.Contains(cells, "")
+		if !slices.ContainsFunc(cells, func(cell string) bool { return cell != good }) {
 			t.Errorf("%s meets everything a spool needs: ingest/spool could rest on it", c.Name)
 		}
 	}

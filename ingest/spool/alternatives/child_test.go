@@ -84,7 +84,6 @@ func child(ctx context.Context, o order) (*exec.Cmd, error) {
 type deadError struct {
 	Said string // its first line
 	Err  error  // how it ended
-	Hung bool   // it had to be killed
 }
 
 func (e *deadError) Error() string { return fmt.Sprintf("%s (%v)", e.Said, e.Err) }
@@ -96,8 +95,9 @@ func (e *deadError) refused() bool {
 	return errors.As(e.Err, &exit) && exit.ExitCode() == refusal
 }
 
-// patience is how long a child may take; one that takes longer hangs.
-const patience = 40 * time.Second
+// patience is how long a child may take; one that takes longer hangs, and is
+// killed.
+const patience = 3 * time.Minute
 
 // carryOut runs a child for o to its end and decodes what it returns into
 // result. Its error is a *deadError if the child failed.
@@ -112,7 +112,7 @@ func carryOut(ctx context.Context, o order, result any, attr *syscall.SysProcAtt
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &stdout, &stderr, attr
 	if err := cmd.Run(); err != nil {
 		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		return &deadError{Said: said, Err: err, Hung: ctx.Err() != nil}
+		return &deadError{Said: said, Err: err}
 	}
 	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
 		return fmt.Errorf("decode %q: %w", &stdout, err)
@@ -180,7 +180,7 @@ type view struct {
 	Told    string // the first thing the library said about a fault; "" if nothing
 }
 
-// viewStore opens a store and reads all of it.
+// viewStore opens a store, reads all of it and closes it in order.
 func viewStore(o order, c Candidate) (any, error) {
 	var log bytes.Buffer
 	s, err := c.Open(o.Dir, Options{Log: &log})
@@ -188,6 +188,9 @@ func viewStore(o order, c Candidate) (any, error) {
 		return nil, err
 	}
 	v, _ := look(s, recordSize)
+	if err := s.Close(); err != nil && v.Told == "" {
+		v.Told = err.Error()
+	}
 	if v.Told == "" {
 		v.Told, _, _ = strings.Cut(log.String(), "\n")
 	}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"tofuwatch/internal/simulate"
+	"tofuwatch/internal/site"
+)
+
+// How the demo's stations live.
+const (
+	sampleEvery   = 2 * time.Second    // on the wall, as long as the past is played
+	incidentAfter = 20 * time.Second   // likewise
+	longestPast   = 7 * 24 * time.Hour // in the world
+)
+
+// A world is the demo's district, and the clock that it lives by.
+type world struct {
+	*simulate.World
+	speed float64
+	began time.Time // on the wall
+	start time.Time // in the world
+}
+
+// newWorld returns the world of a demo that began at a time. One that is faster
+// than the clock begins in the past, and once it has come to the present goes on
+// with the clock: a reading from the future would be refused.
+func newWorld(o demoOptions, began time.Time) (*world, error) {
+	w := &world{speed: o.speed, began: began, start: began.Add(-sampleEvery)}
+	if o.speed > 1 {
+		past := longestPast
+		if o.lasts > 0 {
+			past = min(past, time.Duration(float64(o.lasts)*(o.speed-1)))
+		}
+		w.start = began.Add(-past)
+	}
+	lived := func(wall time.Duration) time.Duration {
+		return time.Duration(float64(wall) * o.speed).Truncate(time.Millisecond)
+	}
+	var err error
+	w.World, err = simulate.New(simulate.Options{
+		Scenario: simulate.Scenario(o.scenario),
+		Seed:     1,
+		Start:    w.start,
+		Incident: w.start.Add(lived(incidentAfter)),
+		Interval: lived(sampleEvery),
+	})
+	return w, err
+}
+
+// clock returns the time in the world.
+func (w *world) clock(now time.Time) time.Time {
+	lived := w.start.Add(time.Duration(float64(now.Sub(w.began)) * w.speed))
+	if w.speed == 1 || lived.After(now) {
+		return now
+	}
+	return lived
+}
+
+// incident returns, in words, where something is wrong in the world at a time.
+func (w *world) incident(at time.Time) string {
+	all := w.Incidents(at, at.Add(time.Second))
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf(": %s at %s", all[0].Cause, all[0].Station)
+	}
+	return fmt.Sprintf(": %s at %s, and %d more", all[0].Cause, all[0].Station, len(all)-1)
+}
+
+// writeSite writes the site file of w into folder, with the addresses at which
+// its engines listen, and returns its name.
+func (w *world) writeSite(folder string, on sockets) (file string, err error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	at := func(ln net.Listener) string { return ln.Addr().String() }
+	file = filepath.Join(folder, "site.yaml")
+	return file, renameio.WriteFile(file, simulate.SiteFile(w.World, simulate.SiteOptions{
+		Listen:   at(on.http),
+		Broker:   "tcp://" + at(on.mqtt),
+		InfluxDB: "http://" + at(on.influxDB),
+	}), 0o600)
+}
+
+// run publishes what happens in w to the broker of s until ctx is done.
+func (w *world) run(ctx context.Context, s *site.Site, log *slog.Logger) error {
+	_, err := simulate.Publish(ctx, w.World, simulate.PublishOptions{
+		Broker: s.MQTT.Broker.String(),
+		Speed:  w.speed,
+	}, log.With("component", "simulator"))
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
