@@ -79,7 +79,7 @@ Scenarios:
 			past = fastPast
 		}
 		switch {
-		case !(speed >= 1 && speed <= 1e6):
+		case !(speed >= 1 && speed <= 1e6): // nor NaN
 			return usageError{fmt.Errorf("--speed %v: from 1 to 1000000", speed)}
 		case past < 0 || past > longestPast:
 			return usageError{fmt.Errorf("--backfill %s: up to 366d", backfill)}

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bufio"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -31,13 +30,11 @@ func dial(o Options) (net.Conn, error) {
 	return nil, fmt.Errorf("dial %s: no scheme %q; have tcp, ssl, ws, wss", o.Broker.Redacted(), o.Broker.Scheme)
 }
 
-// A coalescingConn joins what paho does in small pieces. Paho reads a packet in
-// three calls and writes each acknowledgement in one; with thousands of messages
-// a second the system calls would cost more than everything else. Reads go
-// through a buffer, and writes wait for each other for a moment.
+// A coalescingConn sends together what is written in small pieces: each
+// acknowledgement is one, and with thousands a second the system calls would cost
+// more than everything else. Writes wait for each other for a moment.
 type coalescingConn struct {
 	net.Conn
-	in *bufio.Reader
 
 	mu    sync.Mutex
 	out   []byte // written, not yet sent
@@ -46,19 +43,17 @@ type coalescingConn struct {
 }
 
 const (
-	readBuffer  = 64 << 10
-	writeBuffer = 16 << 10
-	writeDelay  = 500 * time.Microsecond // an acknowledgement is never later than that
+	writeBuffer  = 16 << 10
+	writeDelay   = 500 * time.Microsecond // an acknowledgement is never later than that
+	writeTimeout = 10 * time.Second       // a broker that takes nothing for so long is gone
 )
 
 func newCoalescingConn(c net.Conn) *coalescingConn {
-	conn := &coalescingConn{Conn: c, in: bufio.NewReaderSize(c, readBuffer)}
+	conn := &coalescingConn{Conn: c}
 	conn.timer = time.AfterFunc(time.Hour, conn.flushLate)
 	conn.timer.Stop()
 	return conn
 }
-
-func (c *coalescingConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // Write takes p and sends it within writeDelay. An error is that of an earlier
 // one; the connection is closed then, so that the reader learns of it at once.
@@ -89,6 +84,7 @@ func (c *coalescingConn) flush() error {
 	if len(c.out) == 0 || c.err != nil {
 		return c.err
 	}
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := c.Conn.Write(c.out); err != nil {
 		c.err = err
 		return errors.Join(err, c.Conn.Close())

@@ -115,8 +115,6 @@ func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
 		SetPassword(s.o.Password).
 		SetProtocolVersion(4). // or it would try 3.1 after each refusal
 		SetCleanSession(false).
-		SetAutoAckDisabled(true).
-		SetOrderMatters(true). // one message at a time, on one goroutine
 		SetStore(noStore{}).
 		SetKeepAlive(keepAlive).
 		SetPingTimeout(pingTimeout).
@@ -125,7 +123,6 @@ func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
 		SetConnectRetryInterval(retryInterval).
 		SetAutoReconnect(true).
 		SetMaxReconnectInterval(mostRetry).
-		SetDefaultPublishHandler(s.message). // before connecting: a session's backlog comes first
 		SetOnConnectHandler(func(c paho.Client) { go s.settle(ctx, c) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost(err) }).
 		SetConnectionNotificationHandler(func(_ paho.Client, n paho.ConnectionNotification) {
@@ -133,7 +130,7 @@ func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
 				s.failed(failed.Reason)
 			}
 		}).
-		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.open(ctx) })
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return s.open(ctx) }) // takes the messages, from the first one on
 	return o
 }
 
@@ -152,20 +149,11 @@ func (s *Subscriber) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newCoalescingConn(conn)
+	c := newIntake(conn, s.handle)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn = c
 	return c, nil
-}
-
-func (s *Subscriber) message(_ paho.Client, m paho.Message) {
-	s.handle(ingest.Message{
-		Topic:    m.Topic(),
-		Payload:  m.Payload(),
-		Received: time.Now().UTC(),
-		Ack:      m.Ack,
-	})
 }
 
 // settle makes the session's filters those of the options. It runs after each
@@ -206,7 +194,7 @@ func (s *Subscriber) grant(ctx context.Context, c paho.Client) error {
 }
 
 // subscribe asks for the filters of o. It fails unless each is granted, with
-// QoS 1; what comes goes to the default handler.
+// QoS 1.
 func subscribe(ctx context.Context, c paho.Client, o Options) error {
 	filters := make(map[string]byte, len(o.Filters))
 	for _, f := range o.Filters {

@@ -42,7 +42,10 @@ func openCursor(file string) (c *cursor, fresh bool, err error) {
 	}
 	// Room for both slots now, so that none is needed when the disk is full.
 	_, err = f.WriteAt(make([]byte, 2*slotBytes), 0)
-	if err := errors.Join(err, f.Sync()); err != nil {
+	if err == nil {
+		err = c.move(0, 0) // or one that was never moved would look lost
+	}
+	if err != nil {
 		return nil, false, errors.Join(fmt.Errorf("make cursor: %w", err), f.Close())
 	}
 	return c, true, nil

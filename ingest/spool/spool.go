@@ -505,7 +505,7 @@ func (s *Spool) Done(b *ingest.Batch, refused []ingest.Refusal) error {
 	s.ledger.Stored += b.Readings - lost
 	s.ledger.Received += early - lost // dead letters that are in InfluxDB after all
 	s.notPending(b.Readings - min(early, b.Readings))
-	if s.position == s.records.end() {
+	if s.ledger.Pending > 0 && s.position == s.records.end() {
 		// All is drained. What is left is what the guess at a damaged piece was short by.
 		s.ledger.DeadLettered[water.Damaged] += s.ledger.Pending
 		s.ledger.Pending = 0

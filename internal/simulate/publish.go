@@ -35,8 +35,8 @@ const (
 // "offline" as its last will. A broker that goes away is waited for; then
 // messages come twice rather than not at all.
 //
-// It returns how many readings messages the broker acknowledged. The error is
-// one of connecting for the first time: that ctx is done is none.
+// It returns how many messages with readings the broker acknowledged. It fails
+// if a station cannot connect at the start; that ctx is done is no error.
 func Publish(ctx context.Context, w *World, o PublishOptions, log *slog.Logger) (acknowledged int, err error) {
 	if o.InFlight <= 0 {
 		o.InFlight = 100

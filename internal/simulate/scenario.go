@@ -38,7 +38,7 @@ const (
 	Bubbles    Cause = "bubbles"      // every few samples a spike
 	Clock1970  Cause = "clock 1970"   // the station's clock starts at 1970 again
 	Clock2000  Cause = "clock 2000"   // the same, at 2000
-	ClockAhead Cause = "clock ahead"  // local time is sent as UTC: seven hours ahead
+	ClockAhead Cause = "clock ahead"  // local time is sent as UTC: seven hours ahead, at times that the station will report again
 	Resent     Cause = "resent"       // each message comes twice
 	Backlog    Cause = "backlog"      // no connection, then all samples in one message
 )
@@ -101,8 +101,11 @@ type scenario struct {
 func (s scenario) during(f fault, t time.Time) (since time.Time, ok bool) {
 	since = s.begin.Add(f.after)
 	if s.name == SensorFaults {
-		weeks := math.Floor(t.Sub(since).Hours() / week.Hours())
-		since = since.Add(time.Duration(weeks) * week)
+		into := t.Sub(since) % week
+		if into < 0 {
+			into += week
+		}
+		since = t.Add(-into)
 	}
 	return since, !t.Before(since) && t.Before(since.Add(f.lasts))
 }

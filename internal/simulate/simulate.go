@@ -174,9 +174,9 @@ func newLogger(p place, seed uint64, s Scenario, start time.Time) *logger {
 // Stations returns the stations of w. The caller must not change them.
 func (w *World) Stations() []water.Station { return w.stations }
 
-// Incidents returns what the scenario makes happen from one time to another,
-// in the order in which it begins. To lies behind what is left of the
-// incident; an exponential tail has none of its own.
+// Incidents returns what the scenario makes happen between two times, in the
+// order in which it begins: a test's ground truth. At Incident.To things are
+// as usual again.
 func (w *World) Incidents(from, to time.Time) []Incident { return w.scenario.incidents(from, to) }
 
 // Next returns the next message. There is always one: messages are in the order

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"tofuwatch/alerts/standards"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
@@ -31,14 +32,6 @@ const (
 )
 
 var defaultSource = Source{Topic: "tofu/{station}/readings", Format: "tofuwatch"}
-
-// standards are the regulations that a station can be under.
-var standards = []string{
-	"id-permenlh-5-2014-tofu", "id-jateng-5-2012-tofu", "id-jatim-72-2013-tofu",
-	"id-pp-22-2021-class-1", "id-pp-22-2021-class-2", "id-pp-22-2021-class-3", "id-pp-22-2021-class-4",
-	"id-pp-82-2001-class-1", "id-pp-82-2001-class-2", "id-pp-82-2001-class-3", "id-pp-82-2001-class-4",
-	"jp-uniform",
-}
 
 // secretVariables name what the environment calls the secrets of a site file.
 var secretVariables = map[string]string{
@@ -406,7 +399,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	strict.Text(s.Key("kind").Required("have "+strings.Join(kinds, ", ")), (*string)(&st.Kind), "text", strict.OneOf("kind", kinds...))
 	st.Latitude, st.Longitude = position(s)
-	st.Standards = strict.Texts(s.Key("standard").ItemsOrOne(), strict.OneOf("standard", standards...))
+	st.Standards = strict.Texts(s.Key("standard").ItemsOrOne(), strict.OneOf("standard", standards.Names()...))
 
 	interval := defaultInterval
 	strict.Text(s.Key("interval"), &interval, "a duration such as 2m", duration)
@@ -420,7 +413,7 @@ func (l *loader) station(v strict.Value) Station {
 		}
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
-	st.Limits = l.limits(s.Key("limits"))
+	st.Limits = l.limits(s.Key("limits"), st.Standards)
 	return st
 }
 
@@ -454,8 +447,11 @@ func (l *loader) instruments(v strict.Value, interval time.Duration) map[string]
 	return instruments
 }
 
-func (l *loader) limits(v strict.Value) map[string]Limit {
+// limits reads a station's own limits. They may be laxer than the law, which is
+// that of these standards, only by override.
+func (l *loader) limits(v strict.Value, standards []string) map[string]Limit {
 	var limits map[string]Limit
+	law := standing(standards)
 	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
 		s := e.Section("min", "max", "override", "reason")
 		var limit Limit
@@ -472,7 +468,11 @@ func (l *loader) limits(v strict.Value) map[string]Limit {
 		if limit.Min != nil && limit.Max != nil && low > high {
 			s.Key("min").Fault("%v is above max, %v; want it below", low, high)
 		}
-		s.Key("override").Bool(&limit.Override)
+		if override := s.Key("override"); !override.Bool(&limit.Override) && override.Absent() {
+			for _, own := range limit.water(p) {
+				l.noLaxer(s.Key(string(own.Bound)), own, law)
+			}
+		}
 		strict.Text(s.Key("reason"), &limit.Reason, "text", strict.Printable)
 		if limit.Override && s.Key("reason").Absent() {
 			s.Key("reason").Fault("required with override: people are told why the limit may be laxer than the law's")
@@ -485,7 +485,7 @@ func (l *loader) limits(v strict.Value) map[string]Limit {
 	return limits
 }
 
-// known is oneOf, but where nothing is known: that is a fault of its own.
+// known is strict.OneOf, but where nothing is known: that is a fault of its own.
 func known(what string, list []string) func(string) (string, error) {
 	if len(list) == 0 {
 		return strict.AsWritten
