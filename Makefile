@@ -23,7 +23,7 @@ heading = @printf '\n== %s\n' '$(1)'
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run a whole synthetic station network in this terminal; ARGS="--scenario spill"
@@ -47,6 +47,10 @@ test: deps build/tools/influxd ## test everything, with real servers; installs w
 	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
 	$(call heading,All tests passed)
 
+.PHONY: test-influxdb2
+test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested against 1.8
+	$(GO_TEST) -tags influxdb2 -run InfluxDB2 $(TESTFLAGS) ./...
+
 .PHONY: bench
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
@@ -58,7 +62,7 @@ soak: deps tools ## run for half an hour, the broker restarted each minute
 .PHONY: lint
 lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint and govulncheck
 	$(call heading,go vet)
-	go vet -tags bench$(comma)soak ./...
+	go vet -tags bench$(comma)influxdb2$(comma)soak ./...
 	cd $(ALLINONE) && go vet ./...
 	$(call heading,golangci-lint: tofuwatch)
 	build/tools/golangci-lint run ./...
@@ -130,6 +134,21 @@ build/tools/telegraf: deploy/tools/telegraf/go.mod
 	$(call heading,Building Telegraf)
 	cd deploy/tools/telegraf && $(GO_BUILD) -tags custom,inputs.mqtt_consumer,outputs.influxdb_v2,parsers.json \
 		-ldflags '-X github.com/influxdata/telegraf/internal.Version=1.37.2' -o $(CURDIR)/$@ github.com/influxdata/telegraf/cmd/telegraf
+	@touch $@
+
+.PHONY: influxd2
+influxd2: build/tools/influxd2 ## build InfluxDB 2.7; needs Rust, and ten minutes
+
+# Its query language is a Rust library, which its own pkg-config builds when cgo
+# asks for it. The wrapper gets a newer compiler past warnings.
+build/tools/influxd2: export PATH := $(CURDIR)/build/pkg-config:$(PATH)
+build/tools/influxd2: export RUSTUP_TOOLCHAIN ?= stable
+build/tools/influxd2: export RUSTC_WRAPPER := $(CURDIR)/deploy/tools/influxd2/rustc
+build/tools/influxd2: deploy/tools/influxd2/go.mod
+	$(call heading,Building InfluxDB 2.7)
+	@command -v cargo >/dev/null || { echo 'Install Rust (https://rustup.rs), then try again.' >&2; exit 1; }
+	cd deploy/tools/influxd2 && $(GO_BUILD) -o $(CURDIR)/build/pkg-config/pkg-config github.com/influxdata/pkg-config
+	cd deploy/tools/influxd2 && go build -ldflags '-X main.version=2.7.12' -o $(CURDIR)/$@ github.com/influxdata/influxdb/v2/cmd/influxd
 	@touch $@
 
 build/tools/golangci-lint: deploy/tools/golangci-lint/go.mod

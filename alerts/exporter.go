@@ -19,12 +19,13 @@ import (
 )
 
 // An Exporter holds the latest usable observation of each series and shows it as
-// metrics. Every label value comes from the site file or from a closed set;
-// nothing that a device sends becomes one.
+// metrics, and counts those past their limit. Every label value comes from the
+// site file or from a closed set; nothing that a device sends becomes one.
 type Exporter struct {
 	stations map[string]*water.Station
 
 	mu     sync.Mutex
+	judge  *judge
 	latest map[series]sample
 	online map[*water.Station]bool
 }
@@ -47,24 +48,46 @@ type sample struct {
 func NewExporter(stations map[string]*water.Station) *Exporter {
 	return &Exporter{
 		stations: stations,
+		judge:    newJudge(stations, nil, time.Now),
 		latest:   make(map[series]sample),
 		online:   make(map[*water.Station]bool),
 	}
 }
 
-// Observe takes observations in, in any order: what is older than the latest of
-// its series, or not usable, changes nothing. Seeing one twice is harmless.
-func (e *Exporter) Observe(observations []water.Observation) {
+// Judge has e hold what it observes against limits: those of each station, by
+// ID. now is the clock. It is to be called before anything else; without it there
+// are no limits.
+func (e *Exporter) Judge(limits map[string]water.Limits, now func() time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, o := range observations {
-		if !o.Flag.Usable() {
-			continue
+	e.judge = newJudge(e.stations, limits, now)
+}
+
+// Observe takes in observations that arrived just now, in any order: what is
+// older than the latest of its series, or not usable, does not replace it. Seeing
+// one twice is harmless.
+func (e *Exporter) Observe(observations []water.Observation) {
+	e.ObserveAt(e.judge.now(), observations)
+}
+
+// ObserveAt is Observe for observations that arrived at some other time, before
+// a restart.
+func (e *Exporter) ObserveAt(received time.Time, observations []water.Observation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range observations {
+		if o := &observations[i]; o.Flag.Usable() {
+			e.keep(o)
+			e.judge.observe(o, received)
 		}
-		key := series{o.Station, o.Parameter, o.Method}
-		if old, ok := e.latest[key]; !ok || !o.Time.Before(old.time) {
-			e.latest[key] = sample{o.Value, o.Flag, o.Time}
-		}
+	}
+}
+
+// keep makes a usable observation the latest of its series, unless it is older.
+func (e *Exporter) keep(o *water.Observation) {
+	key := series{o.Station, o.Parameter, o.Method}
+	if old, ok := e.latest[key]; !ok || !o.Time.Before(old.time) {
+		e.latest[key] = sample{o.Value, o.Flag, o.Time}
 	}
 }
 
@@ -101,6 +124,7 @@ func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{reading, readingTimestamp, readingFlag, expectedInterval, stationInfo, stationOnline} {
 		ch <- d
 	}
+	e.judge.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -116,6 +140,7 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.judge.collect(ch)
 	for s, up := range e.online {
 		value := 0.0
 		if up {
@@ -142,9 +167,10 @@ func degrees(d float64) string {
 // snapshot is an Exporter on disk.
 type snapshot struct {
 	// Position is where in the spool the observations start that may be missing
-	// from Latest.
+	// from the rest.
 	Position uint64         `json:"position"`
 	Latest   []snapshotItem `json:"latest"`
+	judgements
 }
 
 type snapshotItem struct {
@@ -160,6 +186,7 @@ type snapshotItem struct {
 func (e *Exporter) Save(file string, position uint64) error {
 	s := snapshot{Position: position}
 	e.mu.Lock()
+	s.judgements = e.judge.judgements()
 	for k, l := range e.latest {
 		s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, l.value, l.flag, l.time})
 	}
@@ -188,16 +215,17 @@ func (e *Exporter) Load(file string, parameters *water.Parameters) (position uin
 	if err != nil {
 		return 0, fmt.Errorf("load latest values from %s: %w", file, err)
 	}
-	var observations []water.Observation
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, i := range s.Latest {
 		o := water.Observation{
 			Station: e.stations[i.Station], Parameter: parameters.Lookup([]byte(i.Parameter)),
 			Method: i.Method, Value: i.Value, Flag: i.Flag, Time: i.Time,
 		}
 		if o.Station != nil && o.Parameter != nil {
-			observations = append(observations, o)
+			e.keep(&o)
 		}
 	}
-	e.Observe(observations)
+	e.judge.restore(e.stations, s.judgements)
 	return s.Position, nil
 }

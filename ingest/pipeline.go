@@ -77,18 +77,20 @@ func (p *Pipeline) Handle(msg Message) {
 		msg.Ack()
 		return
 	}
-	p.count(msg.Topic)
-	o := p.Decide(msg)
+	source, station := p.source(msg.Topic)
+	p.received[source].Add(1)
+	o := p.decide(msg, source, station)
 	for _, l := range o.DeadLetters {
 		p.faults.deadLettered(l)
 	}
+	topic, ack := msg.Topic, msg.Ack // not msg: its payload need not wait for the disk
 	p.Keep(o, func(err error) {
 		if err != nil {
-			p.faults.withheld(msg.Topic, err)
+			p.faults.withheld(topic, err)
 			p.o.Refused(err)
 			return
 		}
-		msg.Ack()
+		ack()
 	})
 }
 
@@ -101,31 +103,26 @@ func (p *Pipeline) Keep(o Outcome, done func(error)) {
 	p.spool.Append(o, done)
 }
 
-// source returns which source has a topic, -1 if none, and the station that it
-// names.
+// source returns which source has a topic, behind the last one if none, and the
+// station that it names.
 func (p *Pipeline) source(topic string) (index int, station string) {
 	for i := range p.o.Sources {
 		if id, ok := p.o.Sources[i].Station(topic); ok {
 			return i, id
 		}
 	}
-	return -1, ""
-}
-
-// count counts a message by its source.
-func (p *Pipeline) count(topic string) {
-	i, _ := p.source(topic)
-	if i < 0 {
-		i = len(p.o.Sources)
-	}
-	p.received[i].Add(1)
+	return len(p.o.Sources), ""
 }
 
 // Decide says what becomes of msg and changes nothing: "now" is msg.Received.
 func (p *Pipeline) Decide(msg Message) Outcome {
+	source, station := p.source(msg.Topic)
+	return p.decide(msg, source, station)
+}
+
+func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
-	source, id := p.source(msg.Topic)
-	if source < 0 {
+	if source == len(p.o.Sources) {
 		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
 		return o
 	}

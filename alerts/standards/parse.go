@@ -14,7 +14,7 @@ import (
 // parse reads a file. Its error is the [strict.Faults] found, all of them.
 func parse(file string, data []byte) (*Standard, error) {
 	d := strict.Parse(file, data, strict.Options{
-		Want:    "id, title, jurisdiction, law, source and limits",
+		Want:    "id, title, jurisdiction, law, verified, source and limits",
 		Example: "id: id-permenlh-5-2014-tofu",
 	})
 	if d.Root().Absent() {
@@ -116,7 +116,8 @@ func (r *reader) period(s strict.Section, whole Period) Period {
 	} else if strict.Text(to, &read, aDay, days) {
 		p.Last = read.Last
 	}
-	if !p.First.IsZero() && !p.Last.IsZero() && p.Last.Before(p.First) {
+	inherited := from.Absent() && to.Absent() // then it was told of where it stands
+	if !inherited && !p.First.IsZero() && !p.Last.IsZero() && p.Last.Before(p.First) {
 		at := to
 		if to.Absent() {
 			at = from
@@ -210,7 +211,7 @@ func (r *reader) bounds(keys strict.Section, p *water.Parameter, row Row, s *Sta
 	switch {
 	case low.Absent() && high.Absent() && deviation.Absent():
 		keys.Fault("has no bound; want max, min, both, or deviation. Where the law has none, there is no row")
-	case !deviation.Absent() && !(low.Absent() && high.Absent()):
+	case !deviation.Absent() && (!low.Absent() || !high.Absent()):
 		deviation.Fault("stands beside max or min; want a row for each")
 	}
 	row.Range = !low.Absent() && !high.Absent()
@@ -220,17 +221,17 @@ func (r *reader) bounds(keys strict.Section, p *water.Parameter, row Row, s *Sta
 		strict.Value
 	}{{water.Min, low}, {water.Max, high}, {water.Deviation, deviation}} {
 		switch {
-		case !b.Number(&row.Limit.Value):
+		case !b.Number(&row.Value):
 			continue
-		case b.Bound == water.Deviation && row.Limit.Value <= 0:
-			b.Fault("%v is not above 0; want how far the water may differ", row.Limit.Value)
+		case b.Bound == water.Deviation && row.Value <= 0:
+			b.Fault("%v is not above 0; want how far the water may differ", row.Value)
 			continue
-		case b.Bound != water.Deviation && p != nil && (row.Limit.Value < p.Min || row.Limit.Value > p.Max):
-			b.Fault("%v cannot be a %s; want %v to %v", row.Limit.Value, p.Code, p.Min, p.Max)
+		case b.Bound != water.Deviation && p != nil && (row.Value < p.Min || row.Value > p.Max):
+			b.Fault("%v cannot be a %s; want %v to %v", row.Value, p.Code, p.Min, p.Max)
 			continue
 		}
 		row.Bound = b.Bound
-		values[b.Bound] = row.Limit.Value
+		values[b.Bound] = row.Value
 		if p != nil {
 			r.unique(b.Value, row, s)
 			s.Rows = append(s.Rows, row)

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/spf13/cobra"
 
 	"tofuwatch/ingest/influx"
@@ -26,7 +29,11 @@ type liveCheck struct {
 
 var liveChecks = []liveCheck{
 	{"broker", "connected, and the subscriptions are granted", func(ctx context.Context, s *site.Site) error {
-		return mqtt.Check(ctx, ingester.MQTTOptions(s, nil))
+		err := mqtt.Check(ctx, ingester.MQTTOptions(s, nil))
+		if hint := brokerHint(err, s); hint != "" {
+			err = fmt.Errorf("%w; %s", err, hint)
+		}
+		return err
 	}},
 	{"influxdb", "a point was written and deleted again", func(ctx context.Context, s *site.Site) error {
 		return influx.Check(ctx, ingester.InfluxOptions(s))
@@ -79,4 +86,16 @@ func checkCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// brokerHint says what a person should do about an error of the broker, or "".
+func brokerHint(err error, s *site.Site) string {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		return "check mqtt.username and its password"
+	case errors.As(err, &network):
+		return fmt.Sprintf("is the broker running, and is %s its address?", s.MQTT.Broker.Redacted())
+	}
+	return ""
 }

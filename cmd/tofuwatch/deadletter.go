@@ -47,8 +47,8 @@ func deadLetterListCommand() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "only those with this reason")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if reason != "" && !slices.Contains(water.Reasons(), water.Reason(reason)) {
-			return usageError{fmt.Errorf("--reason %q: have %v", reason, water.Reasons())}
+		if err := checkReason(reason); err != nil {
+			return err
 		}
 		s, err := load()
 		if err != nil {
@@ -143,7 +143,11 @@ func deadLetterShowCommand() *cobra.Command {
 		if err := w.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "message, %d bytes:\n%s\n", len(l.Payload), printable(string(l.Payload)))
+		what := "message"
+		if l.Reason == water.TooLarge {
+			what = "beginning of the message"
+		}
+		fmt.Fprintf(out, "%s, %d bytes:\n%s\n", what, len(l.Payload), printable(string(l.Payload)))
 		return nil
 	}
 	return cmd
@@ -171,6 +175,9 @@ runs. A letter that still cannot be used stays where it is.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if (len(args) > 0) == (all || reason != "") {
 			return usageError{fmt.Errorf("name the dead letters by their IDs, or give --all or --reason")}
+		}
+		if err := checkReason(reason); err != nil {
+			return err
 		}
 		ids, err := letterIDs(args)
 		if err != nil {
@@ -221,6 +228,14 @@ runs. A letter that still cannot be used stays where it is.`,
 		return nil
 	}
 	return cmd
+}
+
+// checkReason refuses the value of --reason unless it is empty or a reason.
+func checkReason(reason string) error {
+	if reason != "" && !slices.Contains(water.Reasons(), water.Reason(reason)) {
+		return usageError{fmt.Errorf("--reason %q: have %v", reason, water.Reasons())}
+	}
+	return nil
 }
 
 func letterIDs(args []string) ([]uint64, error) {

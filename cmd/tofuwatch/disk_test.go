@@ -75,6 +75,7 @@ func records(data []byte) []span {
 
 // What a crash or a bad disk does to the spool while readings wait in it.
 func TestNothingLostWithDamagedSpool(t *testing.T) {
+	t.Parallel()
 	const count = 2_000
 	for _, tt := range []struct {
 		name    string
@@ -203,6 +204,7 @@ func flip(t testing.TB, file string, data []byte, index int) []byte {
 // A disk without room makes the ingester refuse messages, which stay with the
 // broker until there is room again.
 func TestNothingLostOnFullDisk(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		away bool // InfluxDB, while the disk is full

@@ -28,6 +28,7 @@ const (
 )
 
 func TestNothingLost(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault func(n *network)
@@ -224,6 +225,7 @@ func (n *network) letters() []spool.StoredLetter {
 // A message that can't be used must not take the place of one that can: twice
 // as many as the broker sends without an acknowledgement stop nothing.
 func TestNothingLostBetweenGarbage(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		broker   []testenv.BrokerOption

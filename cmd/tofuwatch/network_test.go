@@ -140,10 +140,11 @@ func (n *network) ingest() {
 	n.answers("/readyz", http.StatusOK)
 }
 
-// answers waits for an answer of the ingester.
+// answers waits for an answer of the ingester. It has long enough to connect
+// again on its own, and not long enough to notice by its next ping that it should.
 func (n *network) answers(path string, status int) {
 	n.t.Helper()
-	testenv.Eventually(n.t, func() error {
+	testenv.Within(n.t, 30*time.Second, func() error {
 		if n.ingester.State() != nil {
 			n.t.Fatalf("the ingester ended (%v):\n%s", n.ingester.State(), n.ingester.Stderr())
 		}
@@ -510,9 +511,13 @@ type ending struct {
 // tofuwatch runs the built command until it ends.
 func tofuwatch(t testing.TB, args ...string) ending {
 	t.Helper()
-	p := testenv.Start(t, exec.Command(testenv.Command(t), args...))
-	status := p.Wait()
-	return ending{status, p.Stdout(), p.Stderr()}
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), testenv.Command(t), args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatalf("run tofuwatch %v: %v", args, err)
+	}
+	return ending{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
 // tmpfs returns a folder that is a small disk of its own. It is mounted where

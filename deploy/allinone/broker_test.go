@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +201,93 @@ func TestNothingIsLostToASlowSession(t *testing.T) {
 	})
 }
 
+// brokerFolder tells a child of the test to be a broker, and nothing else.
+const brokerFolder = "TOFUWATCH_TEST_BROKER_FOLDER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(brokerFolder); dir != "" {
+		os.Exit(brokerProcess(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// brokerProcess runs a broker until it is killed, and says where it listens.
+func brokerProcess(dir string) int {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		var b *broker
+		if b, err = newBroker(ln, brokerOptions{Dir: dir, Complete: "ingester"}, slog.New(slog.DiscardHandler)); err == nil {
+			fmt.Println("tcp://" + ln.Addr().String())
+			err = b.Run(context.Background())
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return failed
+}
+
+// What a sender was told has arrived must outlive the broker's sudden death.
+func TestAcknowledgedMessagesSurviveAKill(t *testing.T) {
+	dir := t.TempDir()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), brokerFolder+"="+dir)
+	child.Stderr = t.Output()
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := strings.TrimSpace(line)
+	c := connect(t, url, "ingester", nil)
+	finish(t, c.Subscribe("tofu/+/readings", 1, nil))
+	c.Disconnect(100)
+
+	lost := make(chan struct{})
+	logger := connect(t, url, "logger", func(o *paho.ClientOptions) {
+		o.SetConnectionLostHandler(func(paho.Client, error) { close(lost) })
+	})
+	tokens := make(map[string]paho.Token)
+	for i := range 5000 {
+		payload := strconv.Itoa(i)
+		tokens[payload] = logger.Publish("tofu/ipal-01/readings", 1, false, payload)
+	}
+	finish(t, tokens["300"]) // the kill finds the others on their way
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	<-lost
+	var acknowledged []string
+	for payload, token := range tokens {
+		select {
+		case <-token.Done():
+			if token.Error() == nil {
+				acknowledged = append(acknowledged, payload)
+			}
+		default:
+		}
+	}
+	t.Logf("%d of %d messages were acknowledged", len(acknowledged), len(tokens))
+
+	url, _ = startBroker(t, brokerOptions{Dir: dir, Complete: "ingester"})
+	var got received
+	connect(t, url, "ingester", func(o *paho.ClientOptions) { o.SetDefaultPublishHandler(got.take) })
+	await(t, "every acknowledged message", func() (string, bool) {
+		have := got.payloads()
+		for _, want := range acknowledged {
+			if _, ok := slices.BinarySearch(have, want); !ok {
+				return fmt.Sprintf("%d messages, and not %s", len(have), want), false
+			}
+		}
+		return "", true
+	})
+}
+
 // A session that is full, away or not there yet holds its senders back; it does
 // not make the broker forget.
 func TestNothingIsLostWhileTheSessionComesAndGoes(t *testing.T) {
@@ -310,8 +400,8 @@ func TestASecondBrokerOnOneFolderIsRefused(t *testing.T) {
 	startBroker(t, brokerOptions{Dir: dir})
 	ln := listenLoopback(t)
 	defer ln.Close()
-	_, err := newBroker(ln, brokerOptions{Dir: dir}, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err == nil {
-		t.Fatal("got no error, want that another process holds the file")
+	_, err := newBroker(ln, brokerOptions{Dir: dir}, slog.New(slog.DiscardHandler))
+	if want := "another process holds it"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("got error %v, want %q in it", err, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // An engine is one of the programs that this process is made of.
@@ -54,8 +55,7 @@ start:
 	}
 
 	var failures []error
-	for i := len(all) - 1; i >= 0; i-- {
-		r := all[i]
+	for _, r := range slices.Backward(all) {
 		select {
 		case <-r.ended:
 		default:

@@ -18,17 +18,17 @@ func TestRunEngines(t *testing.T) {
 	close(isReady)
 	neverReady := make(chan struct{})
 	tests := []struct {
-		name     string
-		engines  []engine // named by their order
-		stopped  bool     // from the beginning
-		want     []string // in the order in which they end
-		wantFail string
+		name      string
+		engines   []engine // named by their order
+		stoppedBy string   // the engine that is running when all are told to stop; empty: none
+		want      []string // in the order in which they end
+		wantFail  string
 	}{
 		{
-			name:    "stopped in reverse",
-			engines: []engine{{run: untilDone, ready: isReady}, {run: untilDone}, {run: untilDone}},
-			stopped: true,
-			want:    []string{"c", "b", "a"},
+			name:      "stopped in reverse",
+			engines:   []engine{{run: untilDone, ready: isReady}, {run: untilDone}, {run: untilDone}},
+			stoppedBy: "c",
+			want:      []string{"c", "b", "a"},
 		},
 		{
 			name:     "one fails",
@@ -49,19 +49,16 @@ func TestRunEngines(t *testing.T) {
 			wantFail: "a: broken",
 		},
 		{
-			name:    "stopped before the next may start",
-			engines: []engine{{run: untilDone, ready: neverReady}, {run: untilDone}},
-			stopped: true,
-			want:    []string{"a"},
+			name:      "stopped before the next may start",
+			engines:   []engine{{run: untilDone, ready: neverReady}, {run: untilDone}},
+			stoppedBy: "a",
+			want:      []string{"a"},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			if test.stopped {
-				cancel()
-			}
 			ended := make(chan string, len(test.engines))
 			for i := range test.engines {
 				e := &test.engines[i]
@@ -69,6 +66,9 @@ func TestRunEngines(t *testing.T) {
 				do := e.run
 				e.run = func(ctx context.Context) error {
 					defer func() { ended <- e.name }()
+					if e.name == test.stoppedBy {
+						cancel()
+					}
 					return do(ctx)
 				}
 			}

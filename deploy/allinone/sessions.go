@@ -16,6 +16,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/storage"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // sessions keeps the broker's persistent sessions and retained messages on
@@ -63,7 +64,7 @@ var errSessionsClosed = errors.New("the session file is closed")
 // openSessions opens or creates the file.
 func openSessions(file string, log *slog.Logger) (*sessions, error) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %q: another process holds it", file)
 	}
 	if err != nil {

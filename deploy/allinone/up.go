@@ -116,7 +116,7 @@ func listen(mqtt, influxDB, http string) (sockets, error) {
 		ln, err := net.Listen("tcp", want.address)
 		if err != nil {
 			cause := err
-			if system := (syscall.Errno)(0); errors.As(err, &system) {
+			if system, ok := errors.AsType[syscall.Errno](err); ok {
 				cause = system
 			}
 			taken = append(taken, fmt.Sprintf("  %s, for %s: %v", want.address, want.who, cause))

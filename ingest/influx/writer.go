@@ -59,6 +59,7 @@ type Writer struct {
 	log  *slog.Logger
 	up   atomic.Bool
 	hint func(err error) string
+	told time.Time // when the log was last told that InfluxDB takes nothing
 }
 
 // NewClient returns a client for o. It connects to nothing yet.
@@ -68,11 +69,15 @@ func NewClient(o Options) influxdb2.Client {
 		transport.Proxy = nil
 	}
 	options := influxdb2.DefaultOptions().
-		SetHTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}).
+		SetHTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout, CheckRedirect: stay}).
 		SetUseGZip(!isLoopback(o.URL.Hostname())). // costs more than it saves within a machine
 		SetApplicationName("tofuwatch")
 	return influxdb2.NewClientWithOptions(o.URL.String(), o.Token, options)
 }
+
+// stay follows no redirection: a POST would become a GET of some page, which
+// succeeds and stores nothing.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
@@ -97,8 +102,7 @@ func write(ctx context.Context, blocking api.WriteAPIBlocking, lines string) err
 // Up reports whether the last write was answered and accepted.
 func (w *Writer) Up() bool { return w.up.Load() }
 
-// Run drains the spool until ctx is done, which is no error. Any other return
-// means that the spool's disk failed.
+// Run drains the spool until ctx is done, which is no error.
 func (w *Writer) Run(ctx context.Context) error {
 	for {
 		b, err := w.spool.Next(ctx, batchPoints, linger)
@@ -187,6 +191,7 @@ func (d *draining) refuse(ctx context.Context, start, end int, refusal error) er
 		// refused alike? A point that must be right decides. It is waited for.
 		verdict, err := d.w.send(ctx, probe(time.Now()))
 		for verdict == split {
+			d.w.setUp(false)
 			d.w.log.Error("InfluxDB refuses every point, also a right one; keeping all", "err", err)
 			if !sleep(ctx, mostWait) {
 				return ctx.Err()
@@ -239,7 +244,6 @@ func detail(err error) string {
 // send posts lines until there is an answer about them: stored, or split with
 // the answer. It returns retry only if ctx is done.
 func (w *Writer) send(ctx context.Context, lines string) (verdict, error) {
-	var told time.Time
 	for wait := leastWait; ; wait = min(2*wait, mostWait) {
 		err := w.post(ctx, lines)
 		v, asked := judge(err, time.Now())
@@ -251,8 +255,8 @@ func (w *Writer) send(ctx context.Context, lines string) (verdict, error) {
 			return retry, ctx.Err()
 		}
 		w.setUp(false)
-		if now := time.Now(); now.Sub(told) >= nagEvery {
-			told = now
+		if now := time.Now(); now.Sub(w.told) >= nagEvery {
+			w.told = now
 			w.log.Error("InfluxDB does not take readings; they are kept", "err", err, "hint", w.hint(err))
 		}
 		// Between half and all of wait, lest several ingesters come back at once.
@@ -303,7 +307,7 @@ func judge(err error, now time.Time) (verdict, time.Duration) {
 func retryAfter(header string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.Atoi(header); err == nil {
-		wait = time.Duration(min(seconds, int(mostAsked.Seconds()))) * time.Second
+		wait = time.Duration(min(max(seconds, 0), int(mostAsked.Seconds()))) * time.Second
 	} else if date, err := http.ParseTime(header); err == nil {
 		wait = date.Sub(now)
 	}
@@ -323,7 +327,10 @@ func Hint(err error, o Options) string {
 		case http.StatusTooManyRequests:
 			return "InfluxDB asks for patience; nothing is to be done unless it lasts"
 		}
-		if answer.StatusCode >= 500 {
+		switch {
+		case answer.StatusCode >= 300 && answer.StatusCode < 400:
+			return fmt.Sprintf("%s leads to %s, which is not followed: is that InfluxDB's address?", o.URL.Redacted(), answer.Header.Get("Location"))
+		case answer.StatusCode >= 500:
 			return "look at InfluxDB's own log, and at the room on its disk"
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -35,6 +36,7 @@ func dial(o Options) (net.Conn, error) {
 // more than everything else. Writes wait for each other for a moment.
 type coalescingConn struct {
 	net.Conn
+	closed atomic.Bool // by whomever, or of no more use
 
 	mu    sync.Mutex
 	out   []byte // written, not yet sent
@@ -68,7 +70,7 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 	}
 	c.out = append(c.out, p...)
 	if len(c.out) >= writeBuffer {
-		return len(p), c.flush()
+		return len(p), c.flush(writeTimeout)
 	}
 	return len(p), nil
 }
@@ -76,17 +78,18 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 func (c *coalescingConn) flushLate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.flush() // kept in c.err
+	_ = c.flush(writeTimeout) // kept in c.err
 }
 
 // flush sends what was written. c.mu is held.
-func (c *coalescingConn) flush() error {
+func (c *coalescingConn) flush(timeout time.Duration) error {
 	if len(c.out) == 0 || c.err != nil {
 		return c.err
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(timeout))
 	if _, err := c.Conn.Write(c.out); err != nil {
 		c.err = err
+		c.closed.Store(true)
 		return errors.Join(err, c.Conn.Close())
 	}
 	c.out = c.out[:0]
@@ -95,11 +98,11 @@ func (c *coalescingConn) flush() error {
 
 // Close sends what was written, a DISCONNECT mostly, and closes the connection.
 func (c *coalescingConn) Close() error {
+	c.closed.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.timer.Stop()
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = c.flush()
+	_ = c.flush(time.Second)
 	if c.err == nil {
 		c.err = net.ErrClosed
 	}

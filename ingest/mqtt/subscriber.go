@@ -60,9 +60,9 @@ type Subscriber struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	conn    net.Conn // the last one that was opened
-	granted bool     // the broker has granted every filter on this connection
-	told    string   // the last connection fault that was logged
+	conn    *coalescingConn // the last one that was opened; nil before
+	granted *coalescingConn // the last one on which the broker granted every filter
+	told    string          // the last connection fault that was logged
 }
 
 // New returns a subscriber that gives each message to handle, one at a time.
@@ -76,7 +76,7 @@ func New(o Options, handle func(ingest.Message), log *slog.Logger) *Subscriber {
 func (s *Subscriber) Up() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.granted
+	return s.conn != nil && s.granted == s.conn && !s.conn.closed.Load()
 }
 
 // Reconnect drops the connection; a new one is made as soon as Gate allows. It
@@ -85,7 +85,6 @@ func (s *Subscriber) Up() bool {
 func (s *Subscriber) Reconnect() {
 	s.mu.Lock()
 	conn := s.conn
-	s.granted = false
 	s.mu.Unlock()
 	if conn != nil {
 		_ = conn.Close() // paho sees that and connects again
@@ -99,9 +98,6 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	client.Connect() // tries until it succeeds; OnConnect subscribes
 	<-ctx.Done()
 	client.Disconnect(uint(quiesce.Milliseconds()))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.granted = false
 	return nil
 }
 
@@ -152,24 +148,27 @@ func (s *Subscriber) open(ctx context.Context) (net.Conn, error) {
 	c := newIntake(conn, s.handle)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn = c
+	s.conn = c.coalescingConn
 	return c, nil
 }
 
 // settle makes the session's filters those of the options. It runs after each
 // connect, on a session that may be new, or have other filters.
 func (s *Subscriber) settle(ctx context.Context, c paho.Client) {
-	if err := s.grant(ctx, c); err != nil && ctx.Err() == nil && c.IsConnectionOpen() {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if err := s.grant(ctx, c, conn); err != nil && ctx.Err() == nil && !conn.closed.Load() {
 		s.log.Error("broker does not grant the subscriptions; connecting again", "err", err)
 		select {
 		case <-time.After(retryInterval):
-			s.Reconnect()
+			_ = conn.Close() // and no other: there may be a better one by now
 		case <-ctx.Done():
 		}
 	}
 }
 
-func (s *Subscriber) grant(ctx context.Context, c paho.Client) error {
+func (s *Subscriber) grant(ctx context.Context, c paho.Client, conn *coalescingConn) error {
 	old, err := s.oldFilters()
 	if err != nil {
 		s.log.Warn("filters of the last run unknown; those that left the site file stay in the session", "err", err)
@@ -188,7 +187,7 @@ func (s *Subscriber) grant(ctx context.Context, c paho.Client) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.granted, s.told = c.IsConnectionOpen(), ""
+	s.granted, s.told = conn, ""
 	s.log.Info("subscribed", "broker", s.o.Broker.Redacted(), "filters", s.o.Filters)
 	return nil
 }
@@ -252,9 +251,6 @@ func without(all, some []string) []string {
 }
 
 func (s *Subscriber) lost(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.granted = false
 	s.log.Warn("connection to broker lost; connecting again", "broker", s.o.Broker.Redacted(), "err", err,
 		"hint", "if this repeats: is the client id "+s.o.ClientID+" in use twice?")
 }

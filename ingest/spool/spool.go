@@ -74,6 +74,7 @@ type Spool struct {
 	position uint64            // of the next record to give out
 	early    map[uint64]uint64 // readings behind position that are dead letters already, by origin
 	chunk    []byte
+	usual    struct{ lines, records int } // sizes of the last batch, the next one's most likely
 }
 
 // group is what one commit writes.
@@ -86,6 +87,14 @@ type group struct {
 
 // maxWaiting is how many bytes may wait for the disk before Append waits too.
 const maxWaiting = 8 << 20
+
+// A commit costs the same for one message as for hundreds. After one of so many
+// that more are on their way, the next waits for them; Mosquitto sends at most
+// 20 unless told otherwise, and those never wait.
+const (
+	gatherFrom = 32
+	gather     = 5 * time.Millisecond
+)
 
 // recordKind is the first byte of a record of this package.
 const recordKind = 1
@@ -139,8 +148,10 @@ func (s *Spool) open() error {
 		return err
 	}
 	if bases, _ := segmentBases(dir); fresh && len(bases) > 0 {
-		s.cursor.position = bases[0]
 		s.log.Error("spool cursor lost; sending again all that is on disk, which InfluxDB stores once")
+		if err := s.cursor.move(bases[0], 0); err != nil {
+			return err
+		}
 	}
 	s.position, s.drained = s.cursor.position, s.cursor.position
 	s.ledger = ingest.Ledger{Stored: s.cursor.stored, DeadLettered: make(map[water.Reason]uint64)}
@@ -321,10 +332,13 @@ func (s *Spool) commit() {
 			for _, done := range g.done {
 				done(err)
 			}
-			clear(g.done)
-			clear(g.letters)
 			signal(s.committed)
 		}
+		if len(g.done) > gatherFrom && !closed {
+			time.Sleep(gather)
+		}
+		clear(g.done)
+		clear(g.letters)
 		if cap(g.records) > maxWaiting {
 			g.records = nil
 		}
@@ -404,7 +418,12 @@ func (s *Spool) Health() ingest.SpoolHealth {
 // one, so that InfluxDB gets few large requests rather than many small ones.
 // What it returns stays pending until Done.
 func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*ingest.Batch, error) {
-	b := &ingest.Batch{End: s.position}
+	b := &ingest.Batch{
+		Lines:   make([]byte, 0, s.usual.lines),
+		Records: make([]ingest.BatchRecord, 0, s.usual.records),
+		End:     s.position,
+	}
+	defer func() { s.usual.lines, s.usual.records = len(b.Lines), len(b.Records) }()
 	var late <-chan time.Time
 	for {
 		for b.Points < atMost {
@@ -417,22 +436,30 @@ func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*in
 			}
 		}
 		if b.Points >= atMost {
-			break
+			return b, nil
 		}
 		if b.Points > 0 && late == nil {
 			late = time.After(linger)
 		}
 		select {
 		case <-s.committed:
-			continue
 		case <-late:
+			return b, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		break
+		if late != nil { // one look at many commits
+			select {
+			case <-time.After(linger / looks):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
 	}
-	return b, nil
 }
+
+// looks is how often Next looks for more points while it lingers.
+const looks = 10
 
 // extend adds records to b until it has atMost points or the spool is read.
 func (s *Spool) extend(b *ingest.Batch, atMost int) error {

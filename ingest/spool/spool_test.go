@@ -160,8 +160,9 @@ func pending(t testing.TB, s *Spool) *ingest.Batch {
 func wantPending(t testing.TB, s *Spool, want []int) *ingest.Batch {
 	t.Helper()
 	b := pending(t, s)
-	if diff := cmp.Diff(numbers(t, b.Lines), want); diff != "" {
-		t.Errorf("pending readings (-got +want):\n%s", diff)
+	got := numbers(t, b.Lines)
+	if !slices.Equal(got, want) {
+		t.Errorf("pending readings (-got +want):\n%s", cmp.Diff(got, want))
 	}
 	return b
 }

@@ -88,6 +88,10 @@ func (l *loader) noLaxer(v strict.Value, own water.Limit, law water.Limits) {
 	if own.Bound == water.Min {
 		atMost = "at least"
 	}
-	v.Fault("%v is laxer than %v, the limit of %s (%s); want %s that, or override: true with a reason",
-		own.Value, strictest.Value, strictest.Standard, strictest.Law.English, atMost)
+	sure := ""
+	if strictest.Verified == nil {
+		sure = ", not verified"
+	}
+	v.Fault("%v is laxer than %v, the limit of %s (%s%s); want %s that, or override: true with a reason",
+		own.Value, strictest.Value, strictest.Standard, strictest.Law.English, sure, atMost)
 }

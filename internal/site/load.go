@@ -468,7 +468,8 @@ func (l *loader) limits(v strict.Value, standards []string) map[string]Limit {
 		if limit.Min != nil && limit.Max != nil && low > high {
 			s.Key("min").Fault("%v is above max, %v; want it below", low, high)
 		}
-		if override := s.Key("override"); !override.Bool(&limit.Override) && override.Absent() {
+		override := s.Key("override")
+		if override.Bool(&limit.Override) && !limit.Override || override.Absent() {
 			for _, own := range limit.water(p) {
 				l.noLaxer(s.Key(string(own.Bound)), own, law)
 			}

@@ -8,7 +8,9 @@
 //	d := strict.Parse("site.yaml", data, strict.Options{…})
 //	s := d.Root().Section("site", "time_zone")
 //	strict.Text(s.Key("site").Required("for example semarang"), &name, "text", strict.Printable)
-//	return d.Faults()
+//	if fs := d.Faults(); fs != nil {
+//		return nil, fs
+//	}
 //
 // The YAML library's own decoding is not used: it speaks of Go types, stops at
 // the first duplicate key, and takes 010 for 8.

@@ -15,12 +15,13 @@ import (
 	"time"
 )
 
-// A Database is a running InfluxDB 1.8.
+// A Database is a running InfluxDB, 1.8 or 2.7.
 type Database struct {
 	*Server
 	Addr  string // "127.0.0.1:28086"
 	URL   string // "http://127.0.0.1:28086"
-	Token string // "user:password" of the administrator with [WithAuth], else ""
+	Org   string // on 2.7 who owns the buckets, on 1.8 ""
+	Token string // on 1.8 "user:password" of the administrator with [WithAuth], else ""
 }
 
 // A DatabaseOption changes how [InfluxDB] starts the database.
@@ -63,21 +64,12 @@ func InfluxDB(t testing.TB, options ...DatabaseOption) *Database {
 	}
 	path := Program(t, "influxd")
 	dir := t.TempDir()
-	d := new(Database)
-	listen(t, func(port int) (*Server, error) {
-		d.Addr = fmt.Sprintf("127.0.0.1:%d", port)
-		d.URL = "http://" + d.Addr
+	d := startDatabase(t, func(addr string) *exec.Cmd {
 		file := filepath.Join(dir, "influxdb.conf")
-		if err := os.WriteFile(file, []byte(influxConfig(dir, d.Addr, o)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(influxConfig(dir, addr, o)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d.Server = &Server{
-			t:       t,
-			name:    "influxd",
-			command: func() *exec.Cmd { return exec.Command(path, "run", "-config", file) },
-			answers: d.answers,
-		}
-		return d.Server, d.launch()
+		return exec.Command(path, "run", "-config", file)
 	})
 	if o.user != "" {
 		// The first administrator is the one thing that may be created by nobody.
@@ -87,6 +79,24 @@ func InfluxDB(t testing.TB, options ...DatabaseOption) *Database {
 	for _, name := range o.databases {
 		d.CreateDatabase(name)
 	}
+	return d
+}
+
+// startDatabase starts what command returns for the address to listen on.
+func startDatabase(t testing.TB, command func(addr string) *exec.Cmd) *Database {
+	t.Helper()
+	d := new(Database)
+	listen(t, func(port int) (*Server, error) {
+		d.Addr = fmt.Sprintf("127.0.0.1:%d", port)
+		d.URL = "http://" + d.Addr
+		d.Server = &Server{
+			t:       t,
+			name:    "influxd",
+			command: func() *exec.Cmd { return command(d.Addr) },
+			answers: d.answers,
+		}
+		return d.Server, d.launch()
+	})
 	return d
 }
 
@@ -128,9 +138,14 @@ func (d *Database) answers() error {
 	return nil
 }
 
-// CreateDatabase creates the database called name, unless it exists.
+// CreateDatabase creates the database called name, unless it exists. On 2.7 it
+// is a bucket, and must not exist.
 func (d *Database) CreateDatabase(name string) {
 	d.t.Helper()
+	if d.Org != "" {
+		d.createBucket(name)
+		return
+	}
 	d.Exec(d.t, "CREATE DATABASE "+quoteName(name))
 }
 
@@ -164,8 +179,8 @@ func (d *Database) Rows(db, influxql string) ([]Row, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if user, password, ok := strings.Cut(d.Token, ":"); ok {
-		req.SetBasicAuth(user, password)
+	if d.Token != "" {
+		req.Header.Set("Authorization", "Token "+d.Token)
 	}
 	client := &http.Client{Timeout: patience}
 	resp, err := client.Do(req)

@@ -182,7 +182,7 @@ func TestInfluxDBComesBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			db := testenv.InfluxDB(t, testenv.WithDatabase("water"))
 			url := db.URL
-			write(t, db, fmt.Sprintf(`water_quality,station=ipal-01,kind=effluent ph=6.9,ph_qc=1i,cod=300,cod_censor="<" %d`, sampled.UnixNano()))
+			write(t, db, "/write?db=water", fmt.Sprintf(`water_quality,station=ipal-01,kind=effluent ph=6.9,ph_qc=1i,cod=300,cod_censor="<" %d`, sampled.UnixNano()))
 
 			tt.end(db)
 			if rows, err := db.Rows("water", "SELECT * FROM water_quality"); err == nil {
@@ -209,7 +209,7 @@ func TestInfluxDBWithAuth(t *testing.T) {
 	if want := `admin:it's "secret"`; db.Token != want {
 		t.Errorf("got token %s, want %s", db.Token, want)
 	}
-	write(t, db, "water_quality,station=ipal-01 ph=6.9 1")
+	write(t, db, "/write?db=water", "water_quality,station=ipal-01 ph=6.9 1")
 	if got := db.Query(t, "water", "SELECT ph FROM water_quality"); len(got) != 1 {
 		t.Errorf("got %d rows, want 1", len(got))
 	}
@@ -375,15 +375,15 @@ func wait(t *testing.T, token paho.Token) {
 	}
 }
 
-// write writes a line into the database water.
-func write(t *testing.T, db *testenv.Database, line string) {
+// write writes a line through the API at path.
+func write(t *testing.T, db *testenv.Database, path, line string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, db.URL+"/write?db=water", strings.NewReader(line))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, db.URL+path, strings.NewReader(line))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if user, password, ok := strings.Cut(db.Token, ":"); ok {
-		req.SetBasicAuth(user, password)
+	if db.Token != "" {
+		req.Header.Set("Authorization", "Token "+db.Token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

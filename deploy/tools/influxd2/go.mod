@@ -2,6 +2,9 @@ module tofuwatch/deploy/tools/influxd2
 
 go 1.26.0
 
+// No "tool" lines: github.com/influxdata/pkg-config reads this file, and does not
+// know them. "make influxd2" builds it.
+
 // InfluxDB's own: a replace line counts only in the module that is built.
 replace github.com/nats-io/nats-streaming-server v0.11.2 => github.com/influxdata/nats-streaming-server v0.11.3-0.20201112040610-c277f7560803
 

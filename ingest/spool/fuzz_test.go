@@ -1,0 +1,48 @@
+package spool
+
+import (
+	"bytes"
+	"testing"
+)
+
+// FuzzRecords looks for records in any bytes, and for one that is known to be
+// there behind them.
+func FuzzRecords(f *testing.F) {
+	r := record{received: received, readings: 1, topic: "tofu/ipal-01/readings"}
+	real := appendRecord(nil, func(dst []byte) []byte { return append(r.appendTo(dst), "1_qc=\n"...) })
+	f.Add([]byte{})
+	f.Add(magicBytes)
+	f.Add(real)
+	f.Add(real[:len(real)-1])
+	f.Add(append(bytes.Clone(magicBytes), "\xFF\xFF\xFF\xFF\x00\x00\x00\x00body"...))
+	f.Add(append(bytes.Clone(magicBytes), "\x00\x00\x00\x00\x00\x00\x00\x00"...))
+	for _, body := range []string{"\x00", "\x01", "\x01\x80", "\x01\x01\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", "\x01\x01\x01\x05topic", "\x02"} {
+		f.Add(appendRecord(nil, func(dst []byte) []byte { return append(dst, body...) }))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		log := append(bytes.Clone(data), real...)
+		at, found := 0, false
+		for at < len(log) {
+			rec := wholeRecord(log[at:])
+			if rec == nil {
+				next := nextRecord(log, at+1)
+				if next <= at || next > len(log) {
+					t.Fatalf("next record after %d of %d bytes is at %d", at, len(log), next)
+				}
+				at = next
+				continue
+			}
+			found = found || at == len(data)
+			if body := rec[headerBytes:]; body[0] != hole {
+				if got, ok := parseRecord(body); ok && len(got.lines)+len(got.topic) > len(body) {
+					t.Fatalf("record of %d bytes yields topic %q and lines %q", len(body), got.topic, got.lines)
+				}
+			}
+			at += len(rec)
+		}
+		// A record in data may hold the real one, which is then no record.
+		if !found && wholeRecord(data) == nil && bytes.Count(data, magicBytes) == 0 {
+			t.Error("the record behind the bytes was not found")
+		}
+	})
+}
