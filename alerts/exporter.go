@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -27,8 +28,12 @@ type Exporter struct {
 	mu     sync.Mutex
 	judge  *judge
 	latest map[series]sample
+	counts map[series]*[len(flags)]uint64 // observations, by index in flags
 	online map[*water.Station]bool
 }
+
+// flags are all flags, in the order of their numbers.
+var flags = [...]water.Flag{water.Good, water.NotEvaluated, water.Suspect, water.Bad, water.Missing}
 
 // series is what a value is the latest of.
 type series struct {
@@ -46,12 +51,19 @@ type sample struct {
 // NewExporter returns an exporter for stations, by ID. It is to be registered by
 // the caller.
 func NewExporter(stations map[string]*water.Station) *Exporter {
-	return &Exporter{
+	e := &Exporter{
 		stations: stations,
 		judge:    newJudge(stations, nil, time.Now),
 		latest:   make(map[series]sample),
+		counts:   make(map[series]*[len(flags)]uint64),
 		online:   make(map[*water.Station]bool),
 	}
+	for _, s := range stations {
+		for _, i := range s.Instruments {
+			e.counts[series{s, i.Parameter, water.Sensor}] = new([len(flags)]uint64)
+		}
+	}
+	return e
 }
 
 // Judge has e hold what it observes against limits: those of each station, by
@@ -76,10 +88,25 @@ func (e *Exporter) ObserveAt(received time.Time, observations []water.Observatio
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range observations {
-		if o := &observations[i]; o.Flag.Usable() {
+		o := &observations[i]
+		e.count(o)
+		if o.Flag.Usable() {
 			e.keep(o)
 			e.judge.observe(o, received)
 		}
+	}
+}
+
+// count counts an observation by its flag.
+func (e *Exporter) count(o *water.Observation) {
+	key := series{o.Station, o.Parameter, o.Method}
+	counts := e.counts[key]
+	if counts == nil {
+		counts = new([len(flags)]uint64)
+		e.counts[key] = counts
+	}
+	if i := slices.Index(flags[:], o.Flag); i >= 0 {
+		counts[i]++
 	}
 }
 
@@ -108,6 +135,9 @@ var (
 	readingFlag = prometheus.NewDesc("tofuwatch_reading_flag",
 		"Quality flag of the latest usable value: 1 good, 2 not evaluated, 3 suspect.",
 		[]string{"station", "parameter", "method"}, nil)
+	observationsCounted = prometheus.NewDesc("tofuwatch_observations_total",
+		"Observations since the start, by quality flag: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing. One that came twice counts twice.",
+		[]string{"station", "parameter", "method", "flag"}, nil)
 	expectedInterval = prometheus.NewDesc("tofuwatch_expected_interval_seconds",
 		"How often a station should report a parameter.",
 		[]string{"station", "parameter"}, nil)
@@ -121,7 +151,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{reading, readingTimestamp, readingFlag, expectedInterval, stationInfo, stationOnline} {
+	for _, d := range []*prometheus.Desc{reading, readingTimestamp, readingFlag, observationsCounted, expectedInterval, stationInfo, stationOnline} {
 		ch <- d
 	}
 	e.judge.describe(ch)
@@ -147,6 +177,12 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 			value = 1
 		}
 		gauge(stationOnline, value, s.ID)
+	}
+	for k, counts := range e.counts {
+		for i, n := range counts {
+			ch <- prometheus.MustNewConstMetric(observationsCounted, prometheus.CounterValue, float64(n),
+				k.station.ID, k.parameter.Code, string(k.method), strconv.Itoa(int(flags[i])))
+		}
 	}
 	for k, l := range e.latest {
 		id, code, method := k.station.ID, k.parameter.Code, string(k.method)

@@ -44,15 +44,14 @@ type usageError struct{ error }
 // run is the program without the process: 0 done, 1 failed, 2 wrong usage or
 // bad configuration.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	started := false // else it was the usage that was wrong
+	started := false // a command runs, so that its usage was right
 	root := &cobra.Command{
-		Use:              "tofuwatch",
-		Short:            "Watches what workshops let into rivers: MQTT to InfluxDB without losing a reading",
-		Version:          version(),
-		SilenceUsage:     true,
-		SilenceErrors:    true,
-		Args:             cobra.NoArgs,
-		PersistentPreRun: func(*cobra.Command, []string) { started = true },
+		Use:           "tofuwatch",
+		Short:         "Watches what workshops let into rivers: MQTT to InfluxDB without losing a reading",
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return usageError{errors.New("which command?")}
@@ -64,6 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	root.AddCommand(ingestCommand(), checkCommand(), simulateCommand(), deadLetterCommand())
 
+	whenRun(root, func() { started = true })
 	err := root.ExecuteContext(ctx)
 	var wrong usageError
 	var faults site.Faults
@@ -81,6 +81,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "tofuwatch: %v\n", err)
 	return failed
+}
+
+// whenRun has f called as soon as cmd or a command below it runs: cobra is
+// through with flags and arguments by then, and no earlier hook of it says so.
+func whenRun(cmd *cobra.Command, f func()) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			f()
+			return run(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		whenRun(c, f)
+	}
 }
 
 // version is what the Go tools know of the build.

@@ -138,8 +138,12 @@ func TestIntakeAcknowledges(t *testing.T) {
 		if got := (<-sent).text; got != want {
 			t.Errorf("sent % x, want % x", got, want)
 		}
-		c.Close()                           //nolint:errcheck // the test's
-		(ingest.Message{Ack: func() {}}).Ack() // of another connection: nothing happens
+		late := ingest.Message{Ack: func() { c.acknowledge(0, 1) }}
+		c.Close()
+		late.Ack()
+		if more, ok := <-sent; ok {
+			t.Errorf("sent % x on a connection that is closed", more.text)
+		}
 	})
 }
 

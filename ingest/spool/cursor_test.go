@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tofuwatch/ingest"
 	"tofuwatch/internal/water"
@@ -124,7 +125,7 @@ func TestSegmentsRemovedByHand(t *testing.T) {
 		"without latest values": options,
 		"with latest values older than the cursor": func(dir string) Options {
 			o := options(dir)
-			o.Restore = func([]byte) {}
+			o.Restore = func([]byte, time.Time) {}
 			return o
 		},
 	} {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -237,7 +238,7 @@ func TestDamageInWhatIsDrained(t *testing.T) {
 		"without latest values": options,
 		"with latest values older than the cursor": func(dir string) Options {
 			o := options(dir)
-			o.Restore = func([]byte) {}
+			o.Restore = func([]byte, time.Time) {}
 			return o
 		},
 	} {

@@ -43,8 +43,8 @@ type Options struct {
 	// wrote, or in a damaged piece of such.
 	CountReadings func(lines []byte) int
 	// Restore is called while the spool is opened, with the lines of every
-	// record at or behind RestoreFrom, in order.
-	Restore     func(lines []byte)
+	// record at or behind RestoreFrom, in order, and when they were received.
+	Restore     func(lines []byte, received time.Time)
 	RestoreFrom uint64
 }
 
@@ -74,7 +74,7 @@ type Spool struct {
 	position uint64            // of the next record to give out
 	early    map[uint64]uint64 // readings behind position that are dead letters already, by origin
 	chunk    []byte
-	usual    struct{ lines, records int } // sizes of the last batch, the next one's most likely
+	spare    ingest.Batch // one that is done, for its memory
 }
 
 // group is what one commit writes.
@@ -85,8 +85,10 @@ type group struct {
 	readings uint64 // in records
 }
 
-// maxWaiting is how many bytes may wait for the disk before Append waits too.
-const maxWaiting = 8 << 20
+// maxWaiting is how many bytes, of some thousand messages, may wait for the disk
+// before Append waits too. What is in memory can't be more than about twice that:
+// the rest stays with the broker.
+const maxWaiting = 1 << 20
 
 // A commit costs the same for one message as for hundreds. After one of so many
 // that more are on their way, the next waits for them; Mosquitto sends at most
@@ -181,7 +183,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(r.lines)
+			s.o.Restore(r.lines, r.received)
 		}
 		return nil
 	}, s.damaged)
@@ -339,7 +341,7 @@ func (s *Spool) commit() {
 		}
 		clear(g.done)
 		clear(g.letters)
-		if cap(g.records) > maxWaiting {
+		if cap(g.records) > 2*maxWaiting { // one message was that large
 			g.records = nil
 		}
 		if closed {
@@ -416,14 +418,10 @@ func (s *Spool) Health() ingest.SpoolHealth {
 // Next returns the oldest pending points, about atMost of them, waiting until
 // there is one. Where there are fewer it waits for up to linger after the first
 // one, so that InfluxDB gets few large requests rather than many small ones.
-// What it returns stays pending until Done.
+// What it returns stays pending until Done; the next call may use its memory then.
 func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*ingest.Batch, error) {
-	b := &ingest.Batch{
-		Lines:   make([]byte, 0, s.usual.lines),
-		Records: make([]ingest.BatchRecord, 0, s.usual.records),
-		End:     s.position,
-	}
-	defer func() { s.usual.lines, s.usual.records = len(b.Lines), len(b.Records) }()
+	b := &ingest.Batch{Lines: s.spare.Lines[:0], Records: s.spare.Records[:0], End: s.position}
+	s.spare = ingest.Batch{}
 	var late <-chan time.Time
 	for {
 		for b.Points < atMost {
@@ -438,28 +436,27 @@ func (s *Spool) Next(ctx context.Context, atMost int, linger time.Duration) (*in
 		if b.Points >= atMost {
 			return b, nil
 		}
-		if b.Points > 0 && late == nil {
-			late = time.After(linger)
+		first, more := s.committed, (<-chan time.Time)(nil)
+		if b.Points > 0 {
+			first, more = nil, time.After(lookEvery)
+			if late == nil {
+				late = time.After(linger)
+			}
 		}
 		select {
-		case <-s.committed:
+		case <-first:
+		case <-more:
 		case <-late:
 			return b, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if late != nil { // one look at many commits
-			select {
-			case <-time.After(linger / looks):
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
 	}
 }
 
-// looks is how often Next looks for more points while it lingers.
-const looks = 10
+// lookEvery is how often Next looks for more points while it lingers: not after
+// each commit, of which there may be hundreds a second.
+const lookEvery = 20 * time.Millisecond
 
 // extend adds records to b until it has atMost points or the spool is read.
 func (s *Spool) extend(b *ingest.Batch, atMost int) error {
@@ -519,7 +516,7 @@ func (s *Spool) Done(b *ingest.Batch, refused []ingest.Refusal) error {
 	if err := s.cursor.move(b.End, s.cursor.stored+b.Readings-lost); err != nil {
 		return err
 	}
-	s.position = b.End
+	s.position, s.spare = b.End, *b
 	var early uint64 // those of lost, and of what InfluxDB refused in an earlier life only
 	maps.DeleteFunc(s.early, func(origin, n uint64) bool {
 		if origin >= b.End {

@@ -408,7 +408,7 @@ func TestDrainedSegmentsStayUntilRestored(t *testing.T) {
 	dir := t.TempDir()
 	var restored []byte
 	o := options(dir)
-	o.Restore = func(lines []byte) { restored = append(restored, lines...) }
+	o.Restore = func(lines []byte, _ time.Time) { restored = append(restored, lines...) }
 	s := opened(t, o, new(spoolLog))
 	s.records.rollAt = 100
 	for n := 1; n <= 10; n++ {
@@ -485,7 +485,7 @@ func TestFullSpoolRefusesUntilItIsDrained(t *testing.T) {
 func TestFullSpoolOfDrainedReadingsWorksWhenRestored(t *testing.T) {
 	o := options(t.TempDir())
 	o.Limit = 16 << 10
-	o.Restore = func([]byte) {}
+	o.Restore = func([]byte, time.Time) {}
 	s := opened(t, o, new(spoolLog))
 	for n := 0; appendOne(s, outcome(n)) == nil; n++ {
 	}

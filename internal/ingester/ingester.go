@@ -127,6 +127,7 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		i.stations[station.ID] = station.Station
 	}
 	i.exporter = alerts.NewExporter(i.stations)
+	i.exporter.Judge(s.Limits(), time.Now)
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
 	if err != nil {
 		// Values that come in replace it; nothing of the readings is lost.
@@ -136,12 +137,12 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, CountReadings: influx.CountReadings,
 		RestoreFrom: position,
-		Restore: func(lines []byte) {
+		Restore: func(lines []byte, received time.Time) {
 			observations, err := influx.Decode(lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.exporter.Observe(observations)
+			i.exporter.ObserveAt(received, observations)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {

@@ -155,6 +155,17 @@ func (d *Database) Exec(t testing.TB, influxql string) {
 	d.Query(t, "", influxql)
 }
 
+// Authorize lets req in as the administrator.
+func (d *Database) Authorize(req *http.Request) {
+	user, password, ok := strings.Cut(d.Token, ":")
+	switch {
+	case d.Org != "":
+		req.Header.Set("Authorization", "Token "+d.Token)
+	case ok:
+		req.SetBasicAuth(user, password)
+	}
+}
+
 // A Row is one row of a query's result: its columns, and the tags it is
 // grouped by, by name. A time is a [time.Time] in UTC, a number a float64, no
 // value nil.
@@ -179,9 +190,7 @@ func (d *Database) Rows(db, influxql string) ([]Row, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if d.Token != "" {
-		req.Header.Set("Authorization", "Token "+d.Token)
-	}
+	d.Authorize(req)
 	client := &http.Client{Timeout: patience}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -202,6 +211,7 @@ func (d *Database) Rows(db, influxql string) ([]Row, error) {
 func decodeRows(r io.Reader) ([]Row, error) {
 	var answer struct {
 		Error   string
+		Message string // the same, on 2.7
 		Results []struct {
 			Error  string
 			Series []struct {
@@ -216,8 +226,8 @@ func decodeRows(r io.Reader) ([]Row, error) {
 	if err := dec.Decode(&answer); err != nil {
 		return nil, err
 	}
-	if answer.Error != "" {
-		return nil, errors.New(answer.Error)
+	if msg := answer.Error + answer.Message; msg != "" {
+		return nil, errors.New(msg)
 	}
 	var rows []Row
 	for _, result := range answer.Results {

@@ -32,9 +32,9 @@ func InfluxDB2(t testing.TB, bucket string, more ...string) *Database {
 			"--log-level", "warn",
 		)
 	})
-	d.Org, d.Token = "tofuwatch", "a token for tests"
+	d.Org, d.Token = "tofuwatch", "token-for-tests"
 	d.post("/api/v2/setup", map[string]string{
-		"username": "admin", "password": "a password for tests", "org": d.Org, "bucket": bucket, "token": d.Token,
+		"username": "admin", "password": "password-for-tests", "org": d.Org, "bucket": bucket, "token": d.Token,
 	})
 	for _, name := range more {
 		d.createBucket(name)
@@ -70,7 +70,7 @@ func (d *Database) call(method, path string, body []byte, answer any) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Token "+d.Token)
+	d.Authorize(req)
 	client := &http.Client{Timeout: 10 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {

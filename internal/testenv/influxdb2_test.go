@@ -17,6 +17,9 @@ func TestInfluxDB2ComesBack(t *testing.T) {
 	for _, bucket := range []string{"water", "second", "third"} {
 		write(t, db, "/api/v2/write?org="+db.Org+"&bucket="+bucket, "water_quality,station=ipal-01 ph=6.9,ph_qc=1i 1000000000")
 	}
+	if rows, err := db.Rows("fourth", "SELECT ph FROM water_quality"); err == nil {
+		t.Errorf("got %v from a bucket that does not exist, want an error", rows)
+	}
 	db.Kill()
 	db.Start()
 	for _, bucket := range []string{"water", "second", "third"} {

@@ -382,9 +382,7 @@ func write(t *testing.T, db *testenv.Database, path, line string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if db.Token != "" {
-		req.Header.Set("Authorization", "Token "+db.Token)
-	}
+	db.Authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
