@@ -97,14 +97,34 @@ func (c *coalescingConn) flush(timeout time.Duration) error {
 }
 
 // Close sends what was written, a DISCONNECT mostly, and closes the connection.
-func (c *coalescingConn) Close() error {
+func (c *coalescingConn) Close() error { return c.end(net.ErrClosed) }
+
+// errDropped is what paho reads from a connection that we dropped.
+var errDropped = errors.New("dropped on purpose")
+
+// drop ends the connection so that paho makes another one.
+func (c *coalescingConn) drop() { _ = c.end(errDropped) }
+
+func (c *coalescingConn) end(why error) error {
 	c.closed.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.timer.Stop()
 	_ = c.flush(time.Second)
 	if c.err == nil {
-		c.err = net.ErrClosed
+		c.err = why
 	}
 	return c.Conn.Close()
+}
+
+// why returns the error to read from the connection in place of err. To paho a
+// connection that is closed is one that it closed itself; it would not miss one
+// that we dropped, or that failed while writing, before its next ping.
+func (c *coalescingConn) why(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, net.ErrClosed) && c.err != nil {
+		return c.err
+	}
+	return err
 }

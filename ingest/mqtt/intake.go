@@ -47,18 +47,21 @@ func (c *intake) Read(p []byte) (int, error) {
 	for c.passed == 0 {
 		first, header, body, err := c.packet()
 		if err != nil {
-			return 0, err
+			return 0, c.why(err)
 		}
 		if first>>4 != publish {
 			c.passed = header + body
 			break
 		}
 		if err := c.message(first, header, body); err != nil {
-			return 0, err
+			return 0, c.why(err)
 		}
 	}
 	n, err := c.in.Read(p[:min(len(p), c.passed)])
 	c.passed -= n
+	if err != nil {
+		err = c.why(err)
+	}
 	return n, err
 }
 

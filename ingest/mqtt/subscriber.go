@@ -87,7 +87,7 @@ func (s *Subscriber) Reconnect() {
 	conn := s.conn
 	s.mu.Unlock()
 	if conn != nil {
-		_ = conn.Close() // paho sees that and connects again
+		conn.drop()
 	}
 }
 
@@ -162,7 +162,7 @@ func (s *Subscriber) settle(ctx context.Context, c paho.Client) {
 		s.log.Error("broker does not grant the subscriptions; connecting again", "err", err)
 		select {
 		case <-time.After(retryInterval):
-			_ = conn.Close() // and no other: there may be a better one by now
+			conn.drop() // and no other: there may be a better one by now
 		case <-ctx.Done():
 		}
 	}
@@ -251,6 +251,9 @@ func without(all, some []string) []string {
 }
 
 func (s *Subscriber) lost(err error) {
+	if errors.Is(err, errDropped) {
+		return // whoever dropped it said why
+	}
 	s.log.Warn("connection to broker lost; connecting again", "broker", s.o.Broker.Redacted(), "err", err,
 		"hint", "if this repeats: is the client id "+s.o.ClientID+" in use twice?")
 }
