@@ -67,7 +67,14 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		messagesReceived, lastMessage, keysIgnored, readingsReceived, readingsStored, readingsDeadLettered,
+		readingsPending, spoolBytes, spoolOldest, influxUp, brokerUp,
+	} {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {

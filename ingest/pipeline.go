@@ -184,7 +184,7 @@ func (o *Outcome) deadLetter(msg Message, reason water.Reason, detail string, re
 	}
 	kept := msg.Payload[:min(len(msg.Payload), payload.MaxBytes)]
 	if reason == water.TooLarge {
-		kept = kept[:MaxKept]
+		kept = kept[:min(len(kept), MaxKept)]
 	}
 	o.DeadLetters = append(o.DeadLetters, DeadLetter{
 		Received: msg.Received, Topic: msg.Topic, Payload: kept,

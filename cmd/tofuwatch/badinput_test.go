@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/google/go-cmp/cmp"
 
 	"tofuwatch/internal/testenv"
@@ -150,9 +151,14 @@ func TestBadInput(t *testing.T) {
 // site file would have left it.
 func (n *network) subscribeSession(filter string) {
 	n.t.Helper()
-	client := n.client(clientID)
-	if token := client.Subscribe(filter, 1, nil); !token.WaitTimeout(time.Minute) || token.Error() != nil {
-		n.t.Fatal(token.Error())
+	client := paho.NewClient(paho.NewClientOptions().AddBroker(n.broker.URL).SetClientID(clientID).SetCleanSession(false))
+	for _, token := range []func() paho.Token{
+		client.Connect,
+		func() paho.Token { return client.Subscribe(filter, 1, nil) },
+	} {
+		if token := token(); !token.WaitTimeout(time.Minute) || token.Error() != nil {
+			n.t.Fatalf("subscribe to %q: %v", filter, token.Error())
+		}
 	}
 	client.Disconnect(100)
 }

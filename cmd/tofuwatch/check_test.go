@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -123,9 +124,15 @@ func TestCheckLive(t *testing.T) {
 				}
 			}
 			if listens(n.db.Addr) {
-				if rows := n.db.Query(t, "water", "SHOW SERIES"); len(rows) > 0 {
-					t.Errorf("got series %v in InfluxDB, want none", rows)
+				if rows := n.db.Query(t, "water", "SELECT * FROM /.*/"); len(rows) > 0 {
+					t.Errorf("got points %v in InfluxDB, want none", rows)
 				}
+				testenv.Within(t, 5*time.Second, func() error {
+					if rows := n.db.Query(t, "water", "SHOW SERIES"); len(rows) > 0 {
+						return fmt.Errorf("got series %v in InfluxDB, want none", rows)
+					}
+					return nil
+				})
 			}
 		})
 	}

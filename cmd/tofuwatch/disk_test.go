@@ -33,14 +33,11 @@ func tear(t testing.TB, dataDir string, most int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(data) < 2 {
+	spans := records(data)
+	if len(spans) == 0 {
 		return // nothing to take for an example
 	}
-	torn := data[:min(most, len(data)-1)]
-	for _, r := range records(data) { // never a whole one
-		torn = torn[:min(len(torn), r.end-r.start-1)]
-		break
-	}
+	torn := data[:min(most, spans[0].end-1)] // never a whole one
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

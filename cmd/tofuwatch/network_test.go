@@ -305,7 +305,7 @@ func (n *network) publish(count, rate int) *load {
 	}
 	l := &load{t: n.t, count: count, done: make(chan struct{})}
 	n.loads = append(n.loads, l)
-	client := n.client(fmt.Sprintf("loggers-%d", len(n.loads)))
+	link := n.link(fmt.Sprintf("loggers-%d", len(n.loads)))
 	ended := n.t.Context().Done()
 	window := make(chan struct{}, inFlight)
 	var sending sync.WaitGroup
@@ -313,7 +313,7 @@ func (n *network) publish(count, rate int) *load {
 		defer close(l.done)
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		most := max(1, rate/20) // what a slow machine may catch up at once
+		most := max(1, rate/10) // what a slow machine may catch up at once
 		for sent, due, last := 0, 0.0, time.Now(); sent < count; {
 			select {
 			case <-tick.C:
@@ -327,7 +327,7 @@ func (n *network) publish(count, rate int) *load {
 				m := messages[sent]
 				sending.Go(func() {
 					defer func() { <-window }()
-					if send(client, m.topic, m.payload, ended) {
+					if link.send(m.topic, m.payload, ended) {
 						l.acked.Add(1)
 					}
 				})
@@ -339,22 +339,20 @@ func (n *network) publish(count, rate int) *load {
 }
 
 // send publishes until the broker acknowledges, or ended.
-func send(client paho.Client, topic, payload string, ended <-chan struct{}) bool {
+func (l *link) send(topic, payload string, ended <-chan struct{}) bool {
 	for {
-		token := client.Publish(topic, 1, false, payload)
-		again := time.After(15 * time.Second)
+		var acked <-chan struct{}
+		var token paho.Token
+		again := time.After(100 * time.Millisecond)
+		if client := l.connected(); client != nil {
+			token = client.Publish(topic, 1, false, payload)
+			acked, again = token.Done(), time.After(15*time.Second)
+		}
 		select {
-		case <-token.Done():
+		case <-acked:
 			if token.Error() == nil {
 				return true
 			}
-			again = time.After(100 * time.Millisecond)
-		case <-again:
-			continue
-		case <-ended:
-			return false
-		}
-		select {
 		case <-again:
 		case <-ended:
 			return false
@@ -362,24 +360,55 @@ func send(client paho.Client, topic, payload string, ended <-chan struct{}) bool
 	}
 }
 
-// client returns a client of the broker that stays connected.
-func (n *network) client(id string) paho.Client {
+// A link is a connection to a broker that is made anew when it was lost. Paho's
+// own way to do that changes messages which it is sending.
+type link struct {
+	broker, id string
+
+	mu     sync.Mutex
+	client paho.Client
+}
+
+// link returns a link that ends with the test.
+func (n *network) link(id string) *link {
 	n.t.Helper()
-	options := paho.NewClientOptions().AddBroker(n.broker.URL).SetClientID(id).SetCleanSession(false).
-		SetConnectRetry(true).SetConnectRetryInterval(100 * time.Millisecond).SetMaxReconnectInterval(time.Second)
+	l := &link{broker: n.broker.URL, id: id}
+	n.t.Cleanup(l.close)
+	return l
+}
+
+// connected returns a client that is connected, or nil if there is no broker.
+func (l *link) connected() paho.Client {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client != nil && l.client.IsConnectionOpen() {
+		return l.client
+	}
+	options := paho.NewClientOptions().AddBroker(l.broker).SetClientID(l.id).SetAutoReconnect(false).
+		SetWriteTimeout(time.Second) // Publish hangs that long on a connection that is being lost
 	client := paho.NewClient(options)
-	client.Connect().Wait()
-	n.t.Cleanup(func() { client.Disconnect(0) })
+	if token := client.Connect(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
+		return nil
+	}
+	l.client = client
 	return client
+}
+
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client != nil {
+		l.client.Disconnect(100)
+	}
 }
 
 // sendAll publishes messages, one after the other and without a pace.
 func (n *network) sendAll(topic string, payloads ...string) {
 	n.t.Helper()
-	client := n.client("one")
-	defer client.Disconnect(100)
+	l := n.link("one")
+	defer l.close()
 	for _, p := range payloads {
-		if !send(client, topic, p, n.t.Context().Done()) {
+		if !l.send(topic, p, n.t.Context().Done()) {
 			n.t.Fatal("the test ended before the broker acknowledged a message")
 		}
 	}

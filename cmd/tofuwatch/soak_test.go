@@ -37,11 +37,11 @@ func TestSoak(t *testing.T) {
 
 	// The least of each minute: what is left after the garbage collector ran.
 	var goroutines, memory []float64
-	sample := time.NewTicker(sampleEvery)
-	defer sample.Stop()
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
 	start, away := time.Now(), false
 	for int(load.acked.Load()) < load.count {
-		<-sample.C
+		<-tick.C
 		minute := int(time.Since(start) / time.Minute)
 		if minute > int(length/time.Minute)+5 {
 			t.Errorf("published %d messages in %v, want %d in %v", load.acked.Load(), time.Since(start), load.count, length)

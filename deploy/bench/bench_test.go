@@ -137,8 +137,7 @@ const (
 
 // TestBenchStock measures both as they come out of the box, Mosquitto too.
 func TestBenchStock(t *testing.T) {
-	out := new(strings.Builder)
-	fmt.Fprintf(out, "\nStock against stock: each with its default configuration, Mosquitto with none.\n\n%s", header)
+	out := table(t, "Stock against stock: each with its default configuration, Mosquitto with none")
 	for _, perSecond := range []int{200, 2000} {
 		s := scenario{messages: 10_000, perSecond: perSecond}
 		for _, i := range []ingester{tofuwatch, telegraf(tuning{})} {
@@ -152,8 +151,7 @@ func TestBenchStock(t *testing.T) {
 func TestBenchTuned(t *testing.T) {
 	const rounds = 3
 	s := scenario{messages: 200_000, broker: tunedBroker}
-	out := new(strings.Builder)
-	fmt.Fprintf(out, "\nTuned against tuned: 200,000 messages as fast as possible; medians of %d rounds in turn.\n\n%s", rounds, header)
+	out := table(t, fmt.Sprintf("Tuned against tuned: 200,000 messages as fast as the broker takes them; medians of %d rounds in turn", rounds))
 	var ours, theirs []result
 	for range rounds {
 		ours = append(ours, s.measure(t, tofuwatch))
@@ -175,17 +173,23 @@ func TestBenchOutage(t *testing.T) {
 		t.Skip("takes a quarter of an hour; BENCH_LONG=1 runs it")
 	}
 	s := scenario{messages: 3000, perSecond: 10, outage: 200 * time.Second}
-	out := new(strings.Builder)
-	fmt.Fprintf(out, "\nStock against stock, with InfluxDB away for %v: 3,000 messages at 10/s.\n\n%s", s.outage, header)
+	out := table(t, fmt.Sprintf("Stock against stock with InfluxDB away for %v: 3,000 messages at 10/s", s.outage))
 	for _, i := range []ingester{tofuwatch, telegraf(tuning{})} {
 		row(out, i.name, s.measure(t, i))
 	}
 	fmt.Fprint(os.Stdout, out)
 }
 
-const header = `| | stored | lost | messages/s | CPU a message | peak memory |
-|---|--:|--:|--:|--:|--:|
-`
+// table begins a table in Markdown, below what it shows.
+func table(t *testing.T, title string) *strings.Builder {
+	t.Helper()
+	out := new(strings.Builder)
+	fmt.Fprintf(out, "\n%s.\nOn %s.\nMessages/s: from the first publish until a query finds the last one in InfluxDB.\n"+
+		"CPU: user and system time of the ingester, for each stored message. Memory: VmHWM of the ingester.\n\n", title, machine(t))
+	fmt.Fprintln(out, "| | stored | lost | messages/s | CPU a message | peak memory |")
+	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|")
+	return out
+}
 
 func row(out *strings.Builder, name string, r result) {
 	fmt.Fprintf(out, "| %s | %d | %d | %.0f | %.1f µs | %d MB |\n",

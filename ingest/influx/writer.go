@@ -317,8 +317,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 // Hint says what a person should do about an error of InfluxDB.
 func Hint(err error, o Options) string {
 	database, _, _ := strings.Cut(o.Bucket, "/")
-	var answer *influxhttp.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*influxhttp.Error](err); ok {
 		switch answer.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return "check the token: on 2.x one that may write to the bucket, on 1.8 user:password of a user who may write to the database"
@@ -334,8 +333,7 @@ func Hint(err error, o Options) string {
 			return "look at InfluxDB's own log, and at the room on its disk"
 		}
 	}
-	var network *net.OpError
-	if errors.As(err, &network) {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Sprintf("is InfluxDB running, and is %s its address?", o.URL.Redacted())
 	}
 	return "look at InfluxDB's own log"

@@ -370,7 +370,7 @@ func TestJudge(t *testing.T) {
 				w.Header().Set(header[i], header[i+1])
 			}
 			w.WriteHeader(status)
-			io.WriteString(w, body)
+			fmt.Fprint(w, body)
 		}
 	}
 	const partial = `partial write: field type conflict: input field "cod" is type float, already exists as type integer dropped=1`

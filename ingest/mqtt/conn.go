@@ -86,7 +86,7 @@ func (c *coalescingConn) flush(timeout time.Duration) error {
 	if len(c.out) == 0 || c.err != nil {
 		return c.err
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(timeout))
+	_ = c.SetWriteDeadline(time.Now().Add(timeout))
 	if _, err := c.Conn.Write(c.out); err != nil {
 		c.err = err
 		c.closed.Store(true)

@@ -9,18 +9,18 @@ import (
 // there behind them.
 func FuzzRecords(f *testing.F) {
 	r := record{received: received, readings: 1, topic: "tofu/ipal-01/readings"}
-	real := appendRecord(nil, func(dst []byte) []byte { return append(r.appendTo(dst), "1_qc=\n"...) })
+	known := appendRecord(nil, func(dst []byte) []byte { return append(r.appendTo(dst), "1_qc=\n"...) })
 	f.Add([]byte{})
 	f.Add(magicBytes)
-	f.Add(real)
-	f.Add(real[:len(real)-1])
+	f.Add(known)
+	f.Add(known[:len(known)-1])
 	f.Add(append(bytes.Clone(magicBytes), "\xFF\xFF\xFF\xFF\x00\x00\x00\x00body"...))
 	f.Add(append(bytes.Clone(magicBytes), "\x00\x00\x00\x00\x00\x00\x00\x00"...))
 	for _, body := range []string{"\x00", "\x01", "\x01\x80", "\x01\x01\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", "\x01\x01\x01\x05topic", "\x02"} {
 		f.Add(appendRecord(nil, func(dst []byte) []byte { return append(dst, body...) }))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		log := append(bytes.Clone(data), real...)
+		log := append(bytes.Clone(data), known...)
 		at, found := 0, false
 		for at < len(log) {
 			rec := wholeRecord(log[at:])
@@ -40,7 +40,7 @@ func FuzzRecords(f *testing.F) {
 			}
 			at += len(rec)
 		}
-		// A record in data may hold the real one, which is then no record.
+		// A record in data may hold the known one, which is then no record.
 		if !found && wholeRecord(data) == nil && bytes.Count(data, magicBytes) == 0 {
 			t.Error("the record behind the bytes was not found")
 		}

@@ -167,7 +167,15 @@ func TestKilled(t *testing.T) {
 	}
 	ledger := s.Health().Ledger
 	checkBalance(t, ledger)
-	if got, want := ledger.Pending, uint64(len(waiting)); got != want {
+	// Killed between a dead letter and the move of the cursor: such a reading is
+	// given out again, and counts as a dead letter until InfluxDB takes it after all.
+	var early uint64
+	for _, n := range waiting {
+		if dead[n] == water.Refused {
+			early++
+		}
+	}
+	if got, want := ledger.Pending, uint64(len(waiting))-early; got != want {
 		t.Errorf("%d readings pending in the ledger, want %d", got, want)
 	}
 	if ledger.Received < uint64(len(acknowledged)) {
@@ -181,7 +189,7 @@ func TestKilled(t *testing.T) {
 		t.Errorf("%d acknowledged, %d stored, %d dead letters: too few to tell anything", len(acknowledged), len(stored), len(dead))
 	}
 	done(t, s, pending(t, s))
-	wantLedger(t, s, ingest.Ledger{Received: ledger.Received, Stored: ledger.Stored + ledger.Pending, DeadLettered: ledger.DeadLettered})
+	wantLedger(t, s, ingest.Ledger{Received: ledger.Received + early, Stored: ledger.Stored + uint64(len(waiting)), DeadLettered: ledger.DeadLettered})
 	if strings.Contains(log.String(), "damaged") {
 		t.Errorf("logged: %s", log)
 	}

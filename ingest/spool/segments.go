@@ -385,7 +385,7 @@ func (s *segments) publish(n int) {
 }
 
 // A chunk is what read takes from the disk at once, unless a record is larger.
-const chunkBytes = 1 << 20
+const chunkBytes = 256 << 10
 
 // read calls visit with the records from position on, holes left out, until
 // visit returns false or about a chunk was read. It returns the position behind

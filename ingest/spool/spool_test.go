@@ -362,6 +362,16 @@ func TestNextLingersAfterTheFirstPoint(t *testing.T) {
 	})
 }
 
+func TestRecordLargerThanAChunk(t *testing.T) {
+	s := opened(t, options(t.TempDir()), new(spoolLog))
+	many := sequence(2, chunkBytes/8)
+	appendAll(t, s, outcome(1), outcome(many...), outcome(-1), outcome(many...), outcome(-2))
+	if got := s.Health().Bytes; got < 2*chunkBytes {
+		t.Fatalf("%d bytes in the spool are less than two chunks of %d", got, chunkBytes)
+	}
+	done(t, s, wantPending(t, s, slices.Concat([]int{1}, many, []int{-1}, many, []int{-2})))
+}
+
 func TestNextWithoutDoneGivesTheSameAgain(t *testing.T) {
 	s := opened(t, options(t.TempDir()), new(spoolLog))
 	appendAll(t, s, outcome(1), outcome(2))
@@ -487,7 +497,9 @@ func TestFullSpoolOfDrainedReadingsWorksWhenRestored(t *testing.T) {
 	o.Limit = 16 << 10
 	o.Restore = func([]byte, time.Time) {}
 	s := opened(t, o, new(spoolLog))
-	for n := 0; appendOne(s, outcome(n)) == nil; n++ {
+	var err error
+	for n := 0; err == nil; n++ {
+		err = appendOne(s, outcome(n))
 	}
 	done(t, s, pending(t, s))
 	if err := appendOne(s, outcome(1)); !errors.Is(err, ErrFull) {

@@ -1,6 +1,7 @@
 package ingester
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +143,7 @@ func (i *ingester) replay(ids []uint64) ([]ReplayResult, error) {
 	var (
 		results []ReplayResult
 		used    []uint64
+		now     = time.Now().UTC()
 	)
 	for _, id := range ids {
 		result := ReplayResult{ID: id}
@@ -151,23 +154,26 @@ func (i *ingester) replay(ids []uint64) ([]ReplayResult, error) {
 		case !letter.Replayed.IsZero():
 			result.Problem = "was replayed already"
 		default:
-			result.Readings, err = i.replayOne(letter.DeadLetter)
+			result.Readings, err = i.replayOne(letter.DeadLetter, letters)
 			if err != nil {
 				result.Problem = err.Error()
-			} else {
-				used = append(used, id)
+				break
 			}
+			used = append(used, id)
+			letter.Replayed = now // should its ID come twice
+			byID[id] = letter
 		}
 		results = append(results, result)
 	}
 	if len(used) == 0 {
 		return results, nil
 	}
-	return results, i.spool.MarkReplayed(used, time.Now().UTC())
+	return results, i.spool.MarkReplayed(used, now)
 }
 
-// replayOne decides anew on a letter. Its error says what is still wrong.
-func (i *ingester) replayOne(l ingest.DeadLetter) (readings int, err error) {
+// replayOne decides anew on one of all letters. Its error says what is still
+// wrong.
+func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (readings int, err error) {
 	var o ingest.Outcome
 	switch l.Reason {
 	case water.Damaged:
@@ -189,6 +195,13 @@ func (i *ingester) replayOne(l ingest.DeadLetter) (readings int, err error) {
 				return 0, errors.New(again.Detail)
 			}
 		}
+		// What else is wrong with the message is a dead letter of its own, mostly.
+		o.DeadLetters = slices.DeleteFunc(o.DeadLetters, func(again ingest.DeadLetter) bool {
+			return slices.ContainsFunc(all, func(old spool.StoredLetter) bool {
+				return old.Reason == again.Reason && old.Received.Equal(again.Received) &&
+					old.Topic == again.Topic && bytes.Equal(old.Payload, again.Payload)
+			})
+		})
 	}
 	done := make(chan error, 1)
 	i.pipeline.Keep(o, func(err error) { done <- err })

@@ -1,0 +1,5 @@
+package mail
+
+import "math"
+
+var nan = math.NaN()
