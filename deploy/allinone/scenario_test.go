@@ -209,5 +209,5 @@ func inSimulatedTime(t *testing.T, scenario simulate.Scenario, before, lasts tim
 }
 
 func TestSpill(t *testing.T) {
-	inSimulatedTime(t, simulate.Spill, 34*time.Hour, 48*time.Hour)
+	inSimulatedTime(t, simulate.Spill, 5*time.Hour, 7*time.Hour)
 }

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -31,11 +32,13 @@ func dial(o Options) (net.Conn, error) {
 	return nil, fmt.Errorf("dial %s: no scheme %q; have tcp, ssl, ws, wss", o.Broker.Redacted(), o.Broker.Scheme)
 }
 
-// A coalescingConn sends together what is written in small pieces: each
-// acknowledgement is one, and with thousands a second the system calls would cost
-// more than everything else. Writes wait for each other for a moment.
+// A coalescingConn joins what paho does in small pieces. Paho reads a packet in
+// three calls and writes each acknowledgement in one; with thousands of messages
+// a second the system calls would cost more than everything else. Reads go
+// through a buffer, and writes wait for each other for a moment.
 type coalescingConn struct {
 	net.Conn
+	in     *bufio.Reader
 	closed atomic.Bool // by whomever, or of no more use
 
 	mu    sync.Mutex
@@ -45,16 +48,26 @@ type coalescingConn struct {
 }
 
 const (
+	readBuffer   = 64 << 10
 	writeBuffer  = 16 << 10
 	writeDelay   = 500 * time.Microsecond // an acknowledgement is never later than that
 	writeTimeout = 10 * time.Second       // a broker that takes nothing for so long is gone
 )
 
 func newCoalescingConn(c net.Conn) *coalescingConn {
-	conn := &coalescingConn{Conn: c}
+	conn := &coalescingConn{Conn: c, in: bufio.NewReaderSize(c, readBuffer)}
 	conn.timer = time.AfterFunc(time.Hour, conn.flushLate)
 	conn.timer.Stop()
 	return conn
+}
+
+// Read reads what the broker sent, through a buffer.
+func (c *coalescingConn) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	if err != nil {
+		err = c.why(err)
+	}
+	return n, err
 }
 
 // Write takes p and sends it within writeDelay. An error is that of an earlier

@@ -111,6 +111,9 @@ func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
 		SetPassword(s.o.Password).
 		SetProtocolVersion(4). // or it would try 3.1 after each refusal
 		SetCleanSession(false).
+		SetAutoAckDisabled(true).
+		SetOrderMatters(true).               // one message at a time, on one goroutine
+		SetDefaultPublishHandler(s.message). // before connecting: a session's backlog comes first
 		SetStore(noStore{}).
 		SetKeepAlive(keepAlive).
 		SetPingTimeout(pingTimeout).
@@ -145,11 +148,20 @@ func (s *Subscriber) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newIntake(conn, s.handle)
+	c := newCoalescingConn(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn = c.coalescingConn
+	s.conn = c
 	return c, nil
+}
+
+func (s *Subscriber) message(_ paho.Client, m paho.Message) {
+	s.handle(ingest.Message{
+		Topic:    m.Topic(),
+		Payload:  m.Payload(),
+		Received: time.Now().UTC(),
+		Ack:      m.Ack,
+	})
 }
 
 // settle makes the session's filters those of the options. It runs after each

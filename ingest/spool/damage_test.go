@@ -231,6 +231,24 @@ func TestDamagedTailOfAnOlderSegment(t *testing.T) {
 	wantDamage(t, dir, "spool-"+strings.TrimSuffix(filepath.Base(file), ".log")+".bin", piece, log)
 }
 
+// A write failed and could not be taken back; the spool went on in a new file.
+func TestUncommittedEndOfAnOlderSegmentIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, options(dir), new(spoolLog))
+	s.records.rollAt = 1
+	appendAll(t, s, outcome(1), outcome(2))
+	closeSpool(t, s)
+	files := segmentFiles(t, dir, "spool")
+	writeFile(t, files[0], append(readFile(t, files[0]), readFile(t, files[1])...))
+	log := new(spoolLog)
+	s = opened(t, options(dir), log)
+	wantPending(t, s, []int{1, 2})
+	wantLedger(t, s, ingest.Ledger{Received: 2, Pending: 2, DeadLettered: map[water.Reason]uint64{}})
+	if log.String() != "" {
+		t.Errorf("logged: %s", log)
+	}
+}
+
 // The last record is damaged after it was drained: that costs nothing, and what
 // comes next must not stand before the cursor.
 func TestDamageInWhatIsDrained(t *testing.T) {

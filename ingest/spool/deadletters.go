@@ -95,6 +95,26 @@ type StoredLetter struct {
 	Replayed time.Time `json:"replayed,omitzero"` // when it was last sent through again; zero if never
 }
 
+// MarshalJSON writes the letter as [ingest.DeadLetter] does, and when it was
+// replayed.
+func (l StoredLetter) MarshalJSON() ([]byte, error) {
+	data, err := json.Marshal(l.DeadLetter)
+	if err != nil || l.Replayed.IsZero() {
+		return data, err
+	}
+	return fmt.Appendf(data[:len(data)-1], `,"replayed":%q}`, l.Replayed.Format(time.RFC3339Nano)), nil
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (l *StoredLetter) UnmarshalJSON(data []byte) error {
+	var stored struct{ Replayed time.Time }
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return err
+	}
+	l.Replayed = stored.Replayed
+	return json.Unmarshal(data, &l.DeadLetter)
+}
+
 // ReadDeadLetters returns the dead letters in a data folder, oldest first. It
 // changes nothing, and may run beside an ingester. A folder without any is
 // empty, not an error.

@@ -203,6 +203,9 @@ func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (rea
 			})
 		})
 	}
+	if len(o.Observations) == 0 && len(o.DeadLetters) > 0 {
+		return 0, errors.New(o.DeadLetters[0].Detail) // for another reason now
+	}
 	done := make(chan error, 1)
 	i.pipeline.Keep(o, func(err error) { done <- err })
 	return len(o.Observations), <-done
