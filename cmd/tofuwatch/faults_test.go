@@ -190,9 +190,7 @@ func (n *network) poison(daysAgo int) time.Time {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if user, password, ok := strings.Cut(n.db.Token, ":"); ok {
-		req.SetBasicAuth(user, password)
-	}
+	n.db.Authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		n.t.Fatal(err)

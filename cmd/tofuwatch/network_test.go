@@ -64,7 +64,7 @@ type sample struct {
 // siteFile is what differs between the site files of tests.
 type siteFile struct {
 	broker, listen, influx, bucket string
-	tokenFile, dataDir             string
+	tokenFile, org, dataDir        string
 	stations                       []string
 }
 
@@ -78,6 +78,9 @@ func (s siteFile) write(t testing.TB, file string) {
 	fmt.Fprintf(&b, "influxdb:\n  url: %q\n  bucket: %q\n", s.influx, s.bucket)
 	if s.tokenFile != "" {
 		fmt.Fprintf(&b, "  token_file: %q\n", s.tokenFile)
+	}
+	if s.org != "" {
+		fmt.Fprintf(&b, "  org: %q\n", s.org)
 	}
 	b.WriteString("stations:\n")
 	for _, id := range s.stations {

@@ -100,7 +100,7 @@ func (f spoolFunc) Append(o ingest.Outcome, done func(error)) { f(o, done) }
 
 // play lets a scenario happen for a time, of which its incident begins after
 // some, and returns the mail. It is to be called in a bubble.
-func play(t *testing.T, scenario simulate.Scenario, before, lasts time.Duration, dir string, lns sockets) []told {
+func play(t *testing.T, scenario simulate.Scenario, before, lasts, step time.Duration, dir string, lns sockets) []told {
 	t.Helper()
 	jakarta, err := time.LoadLocation("Asia/Jakarta")
 	if err != nil {
@@ -150,7 +150,7 @@ func play(t *testing.T, scenario simulate.Scenario, before, lasts time.Duration,
 		Targets: []target{{job: "tofuwatch", instance: "test", metrics: registry}, {job: "alertmanager", instance: "test", metrics: teller.metrics, prefix: "alertmanager_"}},
 		Rules:   ruleFiles,
 		Notify:  teller.Notify,
-		Pace:    pacing{Look: time.Minute, Pass: time.Minute},
+		Pace:    pacing{Look: step, Pass: step},
 	}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func siteOf(t testing.TB, w *simulate.World, dir string) *site.Site {
 }
 
 // inSimulatedTime plays a scenario in a bubble.
-func inSimulatedTime(t *testing.T, scenario simulate.Scenario, before, lasts time.Duration) (mail []told) {
+func inSimulatedTime(t *testing.T, scenario simulate.Scenario, before, lasts, step time.Duration) (mail []told) {
 	t.Helper()
 	dir := t.TempDir()
 	lns, err := listen(anyAddresses) // outside the bubble; nothing is served
@@ -197,7 +197,7 @@ func inSimulatedTime(t *testing.T, scenario simulate.Scenario, before, lasts tim
 		t.Fatal(err)
 	}
 	defer lns.close()
-	synctest.Test(t, func(t *testing.T) { mail = play(t, scenario, before, lasts, dir, lns) })
+	synctest.Test(t, func(t *testing.T) { mail = play(t, scenario, before, lasts, step, dir, lns) })
 	for _, m := range mail {
 		var what []string
 		for _, a := range m.alerts {
@@ -209,5 +209,17 @@ func inSimulatedTime(t *testing.T, scenario simulate.Scenario, before, lasts tim
 }
 
 func TestSpill(t *testing.T) {
-	inSimulatedTime(t, simulate.Spill, 5*time.Hour, 7*time.Hour)
+	inSimulatedTime(t, simulate.Spill, 34*time.Hour, 48*time.Hour, 2*time.Minute)
+}
+
+func TestNormalWeek(t *testing.T) {
+	inSimulatedTime(t, simulate.Normal, 0, 7*24*time.Hour, 5*time.Minute)
+}
+
+func TestSensorFaults(t *testing.T) {
+	inSimulatedTime(t, simulate.SensorFaults, 30*time.Hour, 60*time.Hour, 5*time.Minute)
+}
+
+func TestPlantUpset(t *testing.T) {
+	inSimulatedTime(t, simulate.PlantUpset, 6*24*time.Hour, 10*24*time.Hour, 5*time.Minute)
 }

@@ -59,6 +59,8 @@ type Subscriber struct {
 	handle func(ingest.Message)
 	log    *slog.Logger
 
+	settling sync.WaitGroup // one for each connection at work; none is added once Run's context is done
+
 	mu      sync.Mutex
 	conn    *coalescingConn // the last one that was opened; nil before
 	granted *coalescingConn // the last one on which the broker granted every filter
@@ -98,7 +100,19 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	client.Connect() // tries until it succeeds; OnConnect subscribes
 	<-ctx.Done()
 	client.Disconnect(uint(quiesce.Milliseconds()))
+	s.mu.Lock() // from here on, connected adds nothing
+	s.mu.Unlock()
+	s.settling.Wait()
 	return nil
+}
+
+// connected is called after each connect, before anything else is done there.
+func (s *Subscriber) connected(ctx context.Context, c paho.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() == nil {
+		s.settling.Go(func() { s.settle(ctx, c) })
+	}
 }
 
 func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
@@ -122,7 +136,7 @@ func (s *Subscriber) options(ctx context.Context) *paho.ClientOptions {
 		SetConnectRetryInterval(retryInterval).
 		SetAutoReconnect(true).
 		SetMaxReconnectInterval(mostRetry).
-		SetOnConnectHandler(func(c paho.Client) { go s.settle(ctx, c) }).
+		SetOnConnectHandler(func(c paho.Client) { s.connected(ctx, c) }).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost(err) }).
 		SetConnectionNotificationHandler(func(_ paho.Client, n paho.ConnectionNotification) {
 			if failed, ok := n.(paho.ConnectionNotificationFailed); ok {
