@@ -86,7 +86,7 @@ func DefaultTimes() Times {
 		Scrape: 5 * time.Second, Evaluation: 5 * time.Second,
 		EmergencyWait: 8 * time.Second, EmergencyInterval: 30 * time.Minute,
 		WarningWait: time.Minute, WarningInterval: 4 * time.Hour,
-		SensorWait: 6 * time.Minute, SensorInterval: 30 * time.Minute,
+		SensorWait: time.Minute, SensorInterval: 30 * time.Minute,
 		KeptWait: time.Minute, KeptInterval: 5 * time.Minute,
 		SystemWait: 30 * time.Second, SystemInterval: time.Hour,
 		DigestAt: 7 * time.Hour, DigestInterval: 15 * time.Minute,

@@ -24,14 +24,13 @@ func Samples(outlet, river string, now time.Time) []Sample {
 		return a
 	}
 	class2 := []string{"law_id", law, "law_en", "PP 22/2021 annex VI, class II"}
-	sudden := func(a Alert, usual string) Alert {
-		a.Annotations["usual"] = usual
-		delete(a.Labels, "standing")
+	event := func(alertname, station, parameter, severity, value, usual string) Alert {
+		a := alert(now, alertname, "station", station, "parameter", parameter, "severity", severity, "standing", "no")
+		a.Annotations = pairs("flag", "1", "sampled", unix(now, -2*time.Minute), "value", value, "usual", usual)
 		return a
 	}
 	kept := func(a Alert) Alert {
-		a.Labels["severity"], a.Labels["told"] = "info", "critical"
-		delete(a.Labels, "standing")
+		a.Labels["told"] = "warning"
 		return a
 	}
 	late := func(a Alert, method string, ago time.Duration) Alert {
@@ -58,7 +57,7 @@ func Samples(outlet, river string, now time.Time) []Sample {
 		mail("effluent-over-limit-critical",
 			over("EffluentOverLimit", outlet, "cod", "max", "critical", "no", "value", "4213.5", "limit", "300", "times", "14.0"),
 			over("EffluentOverLimit", outlet, "ph", "min", "critical", "no", "value", "4.2", "limit", "6"),
-			sudden(over("SuddenChange", outlet, "cod", "max", "critical", "", "value", "4213.5", "limit", "300", "times", "14.0"), "410.25")),
+			event("SuddenChange", outlet, "cod", "critical", "4213.5", "410.25")),
 		mail("effluent-over-limit",
 			over("EffluentOverLimit", outlet, "tss", "max", "warning", "no", "value", "286.5", "limit", "200", "times", "1.4", "verified", "true")),
 		mail("river-over-limit-critical",
@@ -68,21 +67,29 @@ func Samples(outlet, river string, now time.Time) []Sample {
 			over("RiverOverLimit", river, "total_coliform", "max", "warning", "no", append(class2, "value", "1.6e+06", "limit", "5000", "times", "320.0", "flag", "2")...)),
 		mail("ph-over-limit",
 			over("EffluentOverLimit", outlet, "ph", "max", "warning", "no", "value", "9.42", "limit", "9", "verified", "", "law_id", "batas stasiun ini sendiri", "law_en", "this station's own limit")),
+		mail("daily-mean-over-limit", func() Alert {
+			a := over("EffluentOverLimit", outlet, "cod", "max", "warning", "no", "value", "122.72727272727269", "limit", "120", "times", "1.0", "law_id", "Standar efluen seragam Jepang", "law_en", "Japan, uniform effluent standards")
+			a.Labels["statistic"] = "daily_mean"
+			return a
+		}()),
 		mail("over-limit-value-unknown",
 			over("EffluentOverLimit", outlet, "cod", "max", "warning", "no", "value", "", "limit", "", "sampled", "", "flag", "", "law_id", "", "verified", "")),
 		mail("daily-digest",
 			over("EffluentOverLimit", outlet, "bod", "max", "warning", "yes", "value", "382.4", "limit", "150", "times", "2.5"),
 			over("RiverOverLimit", river, "bod", "max", "warning", "yes", append(class2, "value", "7.9", "limit", "3", "times", "2.6")...),
-			over("EffluentOverLimit", outlet, "cod", "max", "warning", "yes", "value", "388.12", "limit", "300", "times", "1.3"),
+			over("EffluentOverLimit", outlet, "cod", "max", "critical", "yes", "value", "3881.2", "limit", "300", "times", "12.9"),
 			over("RiverOverLimit", river, "nh3n", "max", "warning", "yes", append(class2, "value", "0.4125", "limit", "0.2", "times", "2.1")...)),
 		mail("treatment-upset",
-			sudden(over("TreatmentUpset", outlet, "cod", "max", "critical", "", "value", "1893", "verified", ""), "410.25")),
+			event("TreatmentUpset", outlet, "cod", "critical", "1893", "410.25")),
 		mail("sudden-change",
-			sudden(over("SuddenChange", river, "cod", "max", "critical", "", append(class2, "value", "912", "limit", "25", "times", "36.5")...), "64.75"),
-			sudden(over("SuddenChange", river, "ec", "max", "critical", "", "value", "1480", "verified", ""), "420")),
+			event("SuddenChange", river, "cod", "critical", "912", "64.75"),
+			event("SuddenChange", river, "ec", "critical", "1480", "420")),
+		mail("emergency-over",
+			event("EmergencyOver", river, "cod", "info", "71", "64.75"),
+			event("EmergencyOver", river, "ec", "info", "455.5", "420")),
 		mail("limit-kept-again",
-			kept(over("LimitKeptAgain", outlet, "cod", "max", "info", "", "value", "241", "limit", "300", "times", "0.8")),
-			kept(over("LimitKeptAgain", outlet, "ph", "min", "info", "", "value", "6.9", "limit", "6"))),
+			kept(over("LimitKeptAgain", outlet, "tss", "max", "info", "no", "value", "171", "limit", "200", "times", "0.8")),
+			kept(over("LimitKeptAgain", outlet, "ph", "min", "info", "no", "value", "6.9", "limit", "6"))),
 		mail("late-exceedance-lab",
 			late(over("LateExceedance", outlet, "bod", "max", "warning", "no", "value", "412", "limit", "150"), "lab", 5*24*time.Hour)),
 		mail("late-exceedance-sensor",

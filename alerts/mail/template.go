@@ -72,7 +72,7 @@ const (
 // others are not.
 var kinds = []kind{
 	{
-		name: "emergency", is: `and ` + overLimit + ` (eq .Labels.severity "critical")`, tag: "emergency", color: red,
+		name: "emergency", is: `and ` + overLimit + ` (eq .Labels.severity "critical") (ne .Labels.standing "yes")`, tag: "emergency", color: red,
 		lead: []string{"lead_over_critical"},
 		do:   []string{"do_emergency_1", "do_emergency_2", "do_emergency_3"}, ask: []string{"ask_plant", "ask_agency", "ask_village"},
 	},
@@ -120,6 +120,11 @@ var kinds = []kind{
 		name: "digest", is: overLimit, tag: "daily", color: blue,
 		lead: []string{"lead_digest"},
 		do:   []string{"do_digest_1", "do_digest_2"}, ask: []string{"ask_plant", "ask_agency"},
+	},
+	{
+		name: "ended", alert: "EmergencyOver", tag: "better", color: green, subject: "subject_ended",
+		lead: []string{"lead_ended", "lead_ended_only"},
+		do:   []string{"do_kept_1"}, ask: []string{"ask_plant", "ask_agency"},
 	},
 	{
 		name: "kept", alert: "LimitKeptAgain", tag: "better", color: green, subject: "subject_kept",
@@ -539,6 +544,10 @@ func replacements(steps [][2]string) string {
 	return b.String()
 }
 
+// Multiple is a regular expression for multiples of a limit that are worth
+// telling: "1 times the limit" is no news.
+func (l *language) Multiple() string { return `^(1[.][1-9]|[2-9]|[1-9][0-9])` }
+
 // Date is the rest of a pipeline that writes a time as people do.
 func (l *language) Date() string {
 	layout := map[string]string{"id": "2 January 2006 pukul 15.04 MST", "en": "2 January 2006, 15:04 MST"}[l.Code]
@@ -584,7 +593,7 @@ func (l *language) Facts() ([]Fact, error) {
 		{`and (match "^[0-9]{10}$" .Annotations.sampled) (eq .Labels.alertname "LateExceedance")`, "label_sampled", "sampled"},
 		{`eq .Labels.alertname "SensorSilent"`, "label_last", "last"},
 		{`and .Labels.parameter (not (match "^Sensor" .Labels.alertname))`, "label_sure", "sure"},
-		{`not (match "^(LimitKeptAgain|LateExceedance)$" .Labels.alertname)`, "label_since", "since"},
+		{`not (match "^(EmergencyOver|LimitKeptAgain|LateExceedance)$" .Labels.alertname)`, "label_since", "since"},
 	}
 	for i, f := range facts {
 		label, err := l.Phrase(f.Label)

@@ -59,9 +59,10 @@ type Subscriber struct {
 	handle func(ingest.Message)
 	log    *slog.Logger
 
-	settling sync.WaitGroup // one for each connection at work; none is added once Run's context is done
+	settling sync.WaitGroup // calls of settle; none is added once ended
 
 	mu      sync.Mutex
+	ended   bool            // Run has disconnected
 	conn    *coalescingConn // the last one that was opened; nil before
 	granted *coalescingConn // the last one on which the broker granted every filter
 	told    string          // the last connection fault that was logged
@@ -100,17 +101,18 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	client.Connect() // tries until it succeeds; OnConnect subscribes
 	<-ctx.Done()
 	client.Disconnect(uint(quiesce.Milliseconds()))
-	s.mu.Lock() // from here on, connected adds nothing
+	s.mu.Lock()
+	s.ended = true
 	s.mu.Unlock()
 	s.settling.Wait()
 	return nil
 }
 
-// connected is called after each connect, before anything else is done there.
+// connected is called after each connect.
 func (s *Subscriber) connected(ctx context.Context, c paho.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() == nil {
+	if !s.ended {
 		s.settling.Go(func() { s.settle(ctx, c) })
 	}
 }
