@@ -37,7 +37,7 @@ build: ## build tofuwatch and tofuwatch-allinone into build/
 	cd $(ALLINONE) && $(GO_BUILD) -trimpath -ldflags '-s -w' -o ../../build/tofuwatch-allinone .
 
 .PHONY: test
-test: deps build/tools/influxd ## test everything, with real servers; installs what is missing
+test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## test everything, with real servers; installs what is missing
 	$(call heading,go vet)
 	go vet ./...
 	cd $(ALLINONE) && go vet ./...
@@ -101,12 +101,13 @@ generated: ## fail if a generated file is out of date
 check: test lint generated ## what CI runs
 
 # Debian's packages that the tests need and this machine lacks. A broker that
-# came this way is not left running: the tests start their own, and it
+# came this way, or a Prometheus, is not left running: the tests start their own, and it
 # would keep the port that the demo wants.
 .PHONY: deps
 deps:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=; \
 	command -v mosquitto >/dev/null || missing="mosquitto"; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	[ -n "$$missing" ] || exit 0; \
 	if ! command -v apt-get >/dev/null; then \
@@ -115,18 +116,25 @@ deps:
 	echo "Installing $$missing"; \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing || exit 1; \
-	case $$missing in *mosquitto*) \
-		if [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now mosquitto; fi;; \
-	esac
+	if [ -d /run/systemd/system ]; then \
+		for service in mosquitto prometheus; do \
+			case $$missing in *$$service*) $(SUDO) systemctl disable --quiet --now $$service;; esac; \
+		done; \
+	fi
 
 # Programs that tests and measurements run beside ours, each pinned by a module
 # of its own. "go tool -modfile=deploy/tools/<tool>/go.mod <tool>" runs one too.
 .PHONY: tools
-tools: build/tools/influxd build/tools/telegraf ## build the pinned programs that tests and bench use
+tools: build/tools/influxd build/tools/alertmanager build/tools/amtool build/tools/telegraf ## build the pinned programs that tests and bench use
 
 build/tools/influxd: deploy/tools/influxd/go.mod
 	$(call heading,Building InfluxDB)
 	cd deploy/tools/influxd && $(GO_BUILD) -ldflags '-X main.version=1.8.10' -o $(CURDIR)/$@ github.com/influxdata/influxdb/cmd/influxd
+	@touch $@
+
+build/tools/alertmanager build/tools/amtool: build/tools/%: deploy/tools/alertmanager/go.mod
+	$(call heading,Building $*)
+	cd deploy/tools/alertmanager && $(GO_BUILD) -o $(CURDIR)/$@ github.com/prometheus/alertmanager/cmd/$*
 	@touch $@
 
 # Telegraf with the plug-ins that the comparison uses: all of them take 300 MB.
