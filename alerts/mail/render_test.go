@@ -109,28 +109,36 @@ func TestMessagesAreAlertmanagers(t *testing.T) {
 		if err := os.WriteFile(dataFile, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		// The parts that are text in one go, and those that are HTML.
+		const between = "\n=====\n"
+		var want, got [2][]string
 		for _, language := range Languages() {
-			want, err := r.Message(language, s.Data)
+			m, err := r.Message(language, s.Data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got Message
-			for part, dst := range map[string]*string{"subject": &got.Subject, "text": &got.Text, "html": &got.HTML} {
-				kind := "text"
-				if part == "html" {
-					kind = "html"
+			want[0] = append(want[0], m.Subject, m.Text)
+			want[1] = append(want[1], m.HTML)
+		}
+		for i, kind := range []string{"text", "html"} {
+			var calls []string
+			for _, language := range Languages() {
+				for _, part := range [][]string{{"subject", "text"}, {"html"}}[i] {
+					calls = append(calls, `{{ template "tofuwatch.`+language+"."+part+`" . }}`)
 				}
-				cmd := exec.CommandContext(t.Context(), amtool, "template", "render", "--template.glob", file, "--template.type", kind,
-					"--template.data", dataFile, "--template.text", `{{ template "tofuwatch.`+language+"."+part+`" . }}`)
-				out, err := cmd.Output()
-				if err != nil {
-					t.Fatalf("amtool: %v: %s", err, err.(*exec.ExitError).Stderr) //nolint:errorlint // Output returns no other once it ran
-				}
-				*dst = string(out)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s, %s (-ours +Alertmanager's):\n%s", s.Name, language, diff)
+			cmd := exec.CommandContext(t.Context(), amtool, "template", "render", "--template.glob", file, "--template.type", kind,
+				"--template.data", dataFile, "--template.text", strings.Join(calls, between))
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("amtool: %v: %s", err, stderr.String())
 			}
+			got[i] = strings.Split(string(out), between)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-ours +Alertmanager's):\n%s", s.Name, diff)
 		}
 	}
 }
@@ -159,6 +167,26 @@ func TestSubjectsSayItAtOnce(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+func TestSamplesSayThatTheyAre(t *testing.T) {
+	r, err := NewRenderer(testSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, want := range map[string][2]string{"id": {"CONTOH: DARURAT: ", "INI HANYA CONTOH"}, "en": {"SAMPLE: EMERGENCY: ", "THIS IS ONLY A SAMPLE"}} {
+		m, err := r.Message(language, samples()[0].Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := m.AsSample(language)
+		if !strings.HasPrefix(got.Subject, want[0]) || !strings.HasPrefix(got.Text, want[1]) {
+			t.Errorf("got subject %q and text %q, want them to begin with %q and %q", got.Subject, got.Text, want[0], want[1])
+		}
+		if body := got.HTML[strings.Index(got.HTML, "<body"):]; !strings.Contains(body, want[1]) {
+			t.Errorf("got HTML %q, want %q in its body", got.HTML, want[1])
 		}
 	}
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -108,6 +109,20 @@ func Samples(outlet, river string, now time.Time) []Sample {
 			a.Annotations["summary"] = "less than 1 GB left on /var"
 			return a
 		}()),
+	}
+}
+
+// AsSample returns m with the word that it is no news, in one of [Languages],
+// before each of its parts.
+func (m Message) AsSample(language string) Message {
+	word, note := phrases()["sample_subject"][language], phrases()["sample_note"][language]
+	head, body, _ := strings.Cut(m.HTML, "<body")
+	tag, rest, _ := strings.Cut(body, ">")
+	return Message{
+		Subject: word + ": " + m.Subject,
+		Text:    note + "\n\n" + m.Text,
+		HTML: head + "<body" + tag + ">" +
+			`<p style="margin:0; padding:10px 16px; background:#fff3c4; color:#1c2326; font-size:15px; line-height:21px; text-align:center;">` + note + "</p>" + rest,
 	}
 }
 

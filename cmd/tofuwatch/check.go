@@ -25,19 +25,25 @@ type liveCheck struct {
 	name string
 	what string // in words, for when it succeeds
 	try  func(context.Context, *site.Site) error
+	// applies says whether the site has such a thing; nil means that every one has.
+	applies func(*site.Site) bool
 }
 
 var liveChecks = []liveCheck{
-	{"broker", "connected, and the subscriptions are granted", func(ctx context.Context, s *site.Site) error {
+	{name: "broker", what: "connected, and the subscriptions are granted", try: func(ctx context.Context, s *site.Site) error {
 		err := mqtt.Check(ctx, ingester.MQTTOptions(s, nil))
 		if hint := brokerHint(err, s); hint != "" {
 			err = fmt.Errorf("%w; %s", err, hint)
 		}
 		return err
 	}},
-	{"influxdb", "a point was written and deleted again", func(ctx context.Context, s *site.Site) error {
+	{name: "influxdb", what: "a point was written and deleted again", try: func(ctx context.Context, s *site.Site) error {
 		return influx.Check(ctx, ingester.InfluxOptions(s))
 	}},
+	{
+		name: "smtp", what: "the server would take mail to every recipient; none was sent", try: checkMail,
+		applies: func(s *site.Site) bool { return s.SMTP != nil },
+	},
 }
 
 func checkCommand() *cobra.Command {
@@ -48,7 +54,7 @@ func checkCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	load := siteFlag(cmd)
-	cmd.Flags().BoolVar(&live, "live", false, "also try the broker and InfluxDB")
+	cmd.Flags().BoolVar(&live, "live", false, "also try the broker, InfluxDB and the mail server")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := load()
@@ -74,6 +80,9 @@ func checkCommand() *cobra.Command {
 		}
 		bad := false
 		for _, c := range liveChecks {
+			if c.applies != nil && !c.applies(s) {
+				continue
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), liveTime)
 			err := c.try(ctx, s)
 			cancel()

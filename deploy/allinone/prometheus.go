@@ -47,49 +47,56 @@ var usualPace = pacing{Look: time.Second, Pass: 15 * time.Second}
 // HTTP API. It scrapes nothing over the network: what it watches is in this
 // process, and the series are those that a scrape would have made.
 type prometheusServer struct {
-	ln      net.Listener
-	o       prometheusOptions
-	log     *slog.Logger
+	ln    net.Listener
+	o     prometheusOptions
+	log   *slog.Logger
+	ready chan struct{}
+
+	// What follows is there once it is open.
 	db      *tsdb.DB
 	metrics *prometheus.Registry
 	scraper *scraper
 	rules   *ruleSet
 	handler http.Handler
 	passed  time.Time // when the last pass was made
-	ready   chan struct{}
 }
 
 // newPrometheus returns a Prometheus that will serve ln, which it then owns.
-func newPrometheus(ln net.Listener, o prometheusOptions, log *slog.Logger) (*prometheusServer, error) {
+func newPrometheus(ln net.Listener, o prometheusOptions, log *slog.Logger) *prometheusServer {
 	if o.Pace == (pacing{}) {
 		o.Pace = usualPace
 	}
-	metrics := prometheus.NewRegistry()
+	return &prometheusServer{ln: ln, o: o, log: log, ready: make(chan struct{})}
+}
+
+// open opens the database and loads the rules.
+func (p *prometheusServer) open() error {
+	p.metrics = prometheus.NewRegistry()
 	options := tsdb.DefaultOptions()
 	options.RetentionDuration = keepMetricsFor.Milliseconds()
 	options.MaxBytes = keepMetricsSize
 	options.StripeSize = 1 << 10 // of a map of series: thousands, not millions
-	db, err := tsdb.Open(o.Dir, log, metrics, options, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open Prometheus in %q: %w", o.Dir, err)
+	var err error
+	if p.db, err = tsdb.Open(p.o.Dir, p.log, p.metrics, options, nil); err != nil {
+		return fmt.Errorf("open Prometheus in %q: %w", p.o.Dir, err)
 	}
 	language := parser.NewParser(parser.Options{})
 	engine := promql.NewEngine(promql.EngineOpts{
-		Logger:               log,
-		Reg:                  metrics,
+		Logger:               p.log,
+		Reg:                  p.metrics,
 		MaxSamples:           50_000_000,
 		Timeout:              2 * time.Minute,
 		EnableAtModifier:     true,
 		EnableNegativeOffset: true,
 		Parser:               language,
 	})
-	set, err := loadRules(o.Rules, o.Pace.Pass, &rules.ManagerOptions{
-		QueryFunc:    rules.EngineQueryFunc(engine, db),
-		NotifyFunc:   o.Notify.rules,
-		AppendableV2: db,
-		Queryable:    db,
-		Logger:       log,
-		Registerer:   metrics,
+	p.rules, err = loadRules(p.o.Rules, p.o.Pace.Pass, &rules.ManagerOptions{
+		QueryFunc:    rules.EngineQueryFunc(engine, p.db),
+		NotifyFunc:   p.o.Notify.rules,
+		AppendableV2: p.db,
+		Queryable:    p.db,
+		Logger:       p.log,
+		Registerer:   p.metrics,
 		Parser:       language,
 		// After a restart an alert has waited as long as it had before.
 		OutageTolerance: time.Hour,
@@ -97,16 +104,18 @@ func newPrometheus(ln net.Listener, o prometheusOptions, log *slog.Logger) (*pro
 		ResendDelay:     time.Minute,
 	})
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return errors.Join(err, p.close())
 	}
-	p := &prometheusServer{
-		ln: ln, o: o, log: log, db: db, metrics: metrics,
-		scraper: newScraper(o.Targets, db),
-		rules:   set,
-		ready:   make(chan struct{}),
-	}
+	p.scraper = newScraper(p.o.Targets, p.db)
 	p.handler = newQueryAPI(p, engine, language)
-	return p, nil
+	return nil
+}
+
+func (p *prometheusServer) close() error {
+	if err := p.db.Close(); err != nil {
+		return fmt.Errorf("close Prometheus in %q: %w", p.o.Dir, err)
+	}
+	return nil
 }
 
 // Ready is closed when Prometheus answers.
@@ -114,6 +123,9 @@ func (p *prometheusServer) Ready() <-chan struct{} { return p.ready }
 
 // Run watches and serves until ctx is done.
 func (p *prometheusServer) Run(ctx context.Context) error {
+	if err := p.open(); err != nil {
+		return errors.Join(err, p.ln.Close())
+	}
 	web := &http.Server{
 		Handler:           p.handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -126,15 +138,7 @@ func (p *prometheusServer) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("serve Prometheus: %w", err)
 	}
-	return errors.Join(err, p.Close())
-}
-
-// Close closes the database of a Prometheus that does not run.
-func (p *prometheusServer) Close() error {
-	if err := p.db.Close(); err != nil {
-		return fmt.Errorf("close Prometheus in %q: %w", p.o.Dir, err)
-	}
-	return nil
+	return errors.Join(err, p.close())
 }
 
 // watch looks at the targets until ctx is done.

@@ -278,7 +278,7 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := newPrometheus(on.prometheus, prometheusOptions{
+	watcher := newPrometheus(on.prometheus, prometheusOptions{
 		Dir: filepath.Join(s.DataDir, "prometheus"),
 		Targets: []target{
 			{job: "tofuwatch", instance: on.http.Addr().String(), metrics: registry},
@@ -287,9 +287,6 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 		Rules:  ruleFiles,
 		Notify: teller.Notify,
 	}, quietly(log, slog.LevelWarn).With("component", "prometheus"))
-	if err != nil {
-		return nil, err
-	}
 	start("Prometheus", watcher.Run, watcher.Ready())
 	return all, nil
 }
