@@ -66,6 +66,8 @@ type siteFile struct {
 	broker, listen, influx, bucket string
 	tokenFile, org, dataDir        string
 	stations                       []string
+	standard                       string // of every station, if any
+	mail                           string // the keys recipients and smtp, if any
 }
 
 const clientID = "tofuwatch-test"
@@ -84,8 +86,13 @@ func (s siteFile) write(t testing.TB, file string) {
 	}
 	b.WriteString("stations:\n")
 	for _, id := range s.stations {
-		fmt.Fprintf(&b, "  - {id: %s, name: Station %s, river: bajak, kind: effluent}\n", id, id)
+		standard := ""
+		if s.standard != "" {
+			standard = ", standard: " + s.standard
+		}
+		fmt.Fprintf(&b, "  - {id: %s, name: Station %s, river: bajak, kind: effluent, latitude: -6.99, longitude: 110.42%s}\n", id, id, standard)
 	}
+	b.WriteString(s.mail)
 	writeFile(t, file, b.String())
 }
 

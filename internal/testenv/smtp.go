@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -86,7 +86,7 @@ func SMTP(t testing.TB, options ...MailOption) *MailServer {
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: s}, nil }))
 	server.Domain = "localhost"
 	server.AllowInsecureAuth = true
-	server.ErrorLog = log.New(io.Discard, "", 0) // faults are what it is for
+	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // faults are what it is for
 	if o.starttls || o.implicit {
 		s.TLS = NewTLS(t)
 		pair, err := tls.LoadX509KeyPair(s.TLS.ServerCertFile, s.TLS.ServerKeyFile)
