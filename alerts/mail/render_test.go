@@ -190,3 +190,61 @@ func TestSamplesSayThatTheyAre(t *testing.T) {
 		}
 	}
 }
+
+func TestNumbersAndDatesAreWrittenAsPeopleDo(t *testing.T) {
+	r, err := NewRenderer(testSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	render := func(name string, data any) string {
+		t.Helper()
+		var b strings.Builder
+		if err := r.text.ExecuteTemplate(&b, "tofuwatch."+name, data); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for _, test := range []struct{ number, id, en string }{
+		{"0", "0", "0"},
+		{"300", "300", "300"},
+		{"7.10", "7,1", "7.1"},
+		{"7.199999809", "7,199", "7.199"},
+		{"0.0600", "0,06", "0.06"},
+		{"14.467", "14,46", "14.46"},
+		{"286.49999999999994", "286,4", "286.4"},
+		{"999.95", "999,9", "999.9"},
+		{"1000", "1.000", "1,000"},
+		{"4213.5", "4.213", "4,213"},
+		{"123456", "123.456", "123,456"},
+		{"1e+06", "1.000.000", "1,000,000"},
+		{"1.6e+06", "1.600.000", "1,600,000"},
+		{"1.23456789e+08", "123.456.789", "123,456,789"},
+		{"1e+10", "10.000.000.000", "10,000,000,000"},
+		{"-1.25", "-1,25", "-1.25"},
+		{"-9999", "-9.999", "-9,999"},
+	} {
+		if got := render("id.number", test.number); got != test.id {
+			t.Errorf("%s in Indonesian: got %s, want %s", test.number, got, test.id)
+		}
+		if got := render("en.number", test.number); got != test.en {
+			t.Errorf("%s in English: got %s, want %s", test.number, got, test.en)
+		}
+	}
+	for _, test := range []struct{ sampled, id, en string }{
+		{"1795503900", "24 November 2026 pukul 14.05 WIB", "24 November 2026, 14:05 WIB"},
+		{"1000000000", "9 September 2001 pukul 08.46 WIB", "9 September 2001, 08:46 WIB"},
+		{"2147483647", "19 Januari 2038 pukul 10.14 WIB", "19 January 2038, 10:14 WIB"},
+		{"9999999999", "21 November 2286 pukul 00.46 WIB", "21 November 2286, 00:46 WIB"},
+		{"1798736399", "31 Desember 2026 pukul 23.59 WIB", "31 December 2026, 23:59 WIB"},
+		{"-432000", "", ""},
+		{"", "", ""},
+	} {
+		a := Alert{Annotations: map[string]string{"sampled": test.sampled}, StartsAt: sent}
+		if got := render("id.sampled", a); got != test.id {
+			t.Errorf("%s in Indonesian: got %q, want %q", test.sampled, got, test.id)
+		}
+		if got := render("en.sampled", a); got != test.en {
+			t.Errorf("%s in English: got %q, want %q", test.sampled, got, test.en)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,10 @@ func Samples(outlet, river string, now time.Time) []Sample {
 	event := func(alertname, station, parameter, severity, value, usual string) Alert {
 		a := alert(now, alertname, "station", station, "parameter", parameter, "severity", severity, "standing", "no")
 		a.Annotations = pairs("flag", "1", "sampled", unix(now, -2*time.Minute), "value", value, "usual", usual)
+		return a
+	}
+	limited := func(a Alert, annotations ...string) Alert {
+		maps.Copy(a.Annotations, pairs(annotations...))
 		return a
 	}
 	kept := func(a Alert) Alert {
@@ -83,11 +88,15 @@ func Samples(outlet, river string, now time.Time) []Sample {
 		mail("treatment-upset",
 			event("TreatmentUpset", outlet, "cod", "critical", "1893", "410.25")),
 		mail("sudden-change",
-			event("SuddenChange", river, "cod", "critical", "912", "64.75"),
+			limited(event("SuddenChange", river, "cod", "critical", "912", "64.75"), append(class2, "limit", "25", "times", "36.5", "verified", "false")...),
 			event("SuddenChange", river, "ec", "critical", "1480", "420")),
 		mail("emergency-over",
-			event("EmergencyOver", river, "cod", "info", "71", "64.75"),
-			event("EmergencyOver", river, "ec", "info", "455.5", "420")),
+			event("EmergencyOver", river, "cod", "info", "71", ""),
+			func() Alert {
+				a := over("LimitKeptAgain", river, "do", "min", "info", "no", append(class2, "value", "5.1", "limit", "4", "times", "0.8")...)
+				a.Labels["told"] = "critical"
+				return a
+			}()),
 		mail("limit-kept-again",
 			kept(over("LimitKeptAgain", outlet, "tss", "max", "info", "no", "value", "171", "limit", "200", "times", "0.8")),
 			kept(over("LimitKeptAgain", outlet, "ph", "min", "info", "no", "value", "6.9", "limit", "6"))),

@@ -42,10 +42,14 @@ func TestCheckSMTP(t *testing.T) {
 		change     func(*testenv.MailServer, *Server)
 		want       []string // each in the error; nil: none
 	}{
-		{name: "STARTTLS and login", options: []testenv.MailOption{testenv.WithSTARTTLS(), login}, encryption: "starttls",
-			change: func(_ *testenv.MailServer, s *Server) { s.Username, s.Password = "tofuwatch", "secret" }},
-		{name: "implicit TLS and login", options: []testenv.MailOption{testenv.WithImplicitTLS(), login}, encryption: "implicit",
-			change: func(_ *testenv.MailServer, s *Server) { s.Username, s.Password = "tofuwatch", "secret" }},
+		{
+			name: "STARTTLS and login", options: []testenv.MailOption{testenv.WithSTARTTLS(), login}, encryption: "starttls",
+			change: func(_ *testenv.MailServer, s *Server) { s.Username, s.Password = "tofuwatch", "secret" },
+		},
+		{
+			name: "implicit TLS and login", options: []testenv.MailOption{testenv.WithImplicitTLS(), login}, encryption: "implicit",
+			change: func(_ *testenv.MailServer, s *Server) { s.Username, s.Password = "tofuwatch", "secret" },
+		},
 		{name: "no encryption on this machine", encryption: "none"},
 		{
 			name: "nothing listens", encryption: "none",

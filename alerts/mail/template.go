@@ -122,7 +122,7 @@ var kinds = []kind{
 		do:   []string{"do_digest_1", "do_digest_2"}, ask: []string{"ask_plant", "ask_agency"},
 	},
 	{
-		name: "ended", alert: "EmergencyOver", tag: "better", color: green, subject: "subject_ended",
+		name: "ended", is: `or (eq .Labels.alertname "EmergencyOver") (and (eq .Labels.alertname "LimitKeptAgain") (eq .Labels.told "critical"))`, tag: "better", color: green, subject: "subject_ended",
 		lead: []string{"lead_ended", "lead_ended_only"},
 		do:   []string{"do_kept_1"}, ask: []string{"ask_plant", "ask_agency"},
 	},
@@ -403,7 +403,7 @@ func (l *language) SystemAlerts() []choice {
 // KnownAlerts is a regular expression for the names of alerts that there are
 // words for.
 func (l *language) KnownAlerts() string {
-	names := []string{"EffluentOverLimit", "RiverOverLimit"}
+	names := []string{"EffluentOverLimit", "RiverOverLimit", "EmergencyOver"}
 	for _, k := range kinds {
 		if k.alert != "" {
 			names = append(names, k.alert)
@@ -517,7 +517,13 @@ func (l *language) Pick() string {
 // Number rewrites a number such as "4213.5" as people write it: at most four
 // digits of which at most three are decimals, and with separators.
 func (l *language) Number() string {
-	steps := [][2]string{
+	var steps [][2]string
+	for exponent := 6; exponent <= 12; exponent++ { // from a million on it comes as "1.6e+06"
+		steps = append(steps,
+			[2]string{fmt.Sprintf(`^([0-9])[.]?([0-9]*)e[+]%02d$`, exponent), "${1}${2}" + strings.Repeat("0", exponent) + "e"},
+			[2]string{fmt.Sprintf(`^([0-9]{%d})[0-9]*e$`, exponent+1), "${1}"})
+	}
+	steps = append(steps, [][2]string{
 		{`^(-?[0-9]{4,})[.][0-9]*$`, "${1}"},
 		{`^(-?[0-9]{3}[.][0-9])[0-9]*$`, "${1}"},
 		{`^(-?[0-9]{2}[.][0-9]{2})[0-9]*$`, "${1}"},
@@ -527,8 +533,8 @@ func (l *language) Number() string {
 		{`^(-?[0-9]+)([0-9]{3})([.][0-9]+)?$`, "${1},${2}${3}"}, // thousands
 		{`^(-?[0-9]+)([0-9]{3}),`, "${1},${2},"},                // millions
 		{`^(-?[0-9]+)([0-9]{3}),`, "${1},${2},"},
-		{`e[+]?(-?)0*([0-9]+)$`, " × 10^${1}${2}"},
-	}
+		{`^(-?[0-9]+)([0-9]{3}),`, "${1},${2},"},
+	}...)
 	if l.Code == "id" {
 		steps = append(steps, [2]string{"[.]", "#"}, [2]string{",", "."}, [2]string{"#", ","})
 	}

@@ -11,7 +11,7 @@ import (
 //go:embed *.yml
 var files embed.FS
 
-// Files returns the rule files by name, such as "limits.yml", without their tests.
+// Files returns the rule files by name, such as "water.yml", without their tests.
 func Files() (map[string][]byte, error) {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
