@@ -40,8 +40,6 @@ func testScreen(t testing.TB) (*screen, time.Time) {
 		began:    at,
 		first:    1300 * time.Millisecond,
 		trouble:  newTrouble(slog.DiscardHandler),
-		alerts:   "127.0.0.1:9093",
-		queries:  "127.0.0.1:9090",
 		last: snapshot{
 			at:     at,
 			ledger: ledger{received: 1234567, stored: 1234560, pending: 4, deadLettered: 3},
