@@ -42,7 +42,7 @@ func wetness(day int64) float64 {
 // random returns a source that is the same whenever seed, name and number are.
 func random(seed uint64, name string, number int64) *rand.Rand {
 	h := fnv.New64a()
-	io.WriteString(h, name) // never fails
+	_, _ = io.WriteString(h, name) // never fails
 	return rand.New(rand.NewPCG(seed, h.Sum64()+uint64(number)*0x9e3779b97f4a7c15))
 }
 
