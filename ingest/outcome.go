@@ -12,6 +12,9 @@ type Outcome struct {
 	Received     time.Time
 	Observations []water.Observation // in the order of the payload; those of one sample are neighbours
 	DeadLetters  []DeadLetter        // at most one for each reason
+	// Corrections are of earlier messages. They stand in the place of what was
+	// said then, and count as no readings.
+	Corrections []water.Correction
 }
 
 // Readings is how many readings the outcome accounts for.

@@ -25,6 +25,9 @@ type Spool interface {
 type Observer interface {
 	// Observe gets the observations of one message, in the order of the payload.
 	Observe(observations []water.Observation)
+	// Correct gets what a message corrects of earlier ones, after Observe got its
+	// observations.
+	Correct(corrections []water.Correction)
 	// Online tells that a station connected or went away.
 	Online(station *water.Station, online bool)
 }
@@ -34,6 +37,7 @@ type Options struct {
 	Sources    []Source
 	Stations   map[string]*water.Station // by ID
 	Parameters *water.Parameters
+	Judge      *quality.Judge
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
@@ -79,7 +83,7 @@ func (p *Pipeline) Handle(msg Message) {
 	}
 	source, station := p.source(msg.Topic)
 	p.received[source].Add(1)
-	o := p.decide(msg, source, station)
+	o := p.decide(msg, source, station, p.o.Judge.Judge)
 	for _, l := range o.DeadLetters {
 		p.faults.deadLettered(l)
 	}
@@ -100,6 +104,9 @@ func (p *Pipeline) Keep(o Outcome, done func(error)) {
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
 	}
+	if len(o.Corrections) > 0 {
+		p.observer.Correct(o.Corrections)
+	}
 	p.spool.Append(o, done)
 }
 
@@ -114,13 +121,25 @@ func (p *Pipeline) source(topic string) (index int, station string) {
 	return len(p.o.Sources), ""
 }
 
-// Decide says what becomes of msg and changes nothing: "now" is msg.Received.
+// Decide says what becomes of msg and changes nothing: "now" is msg.Received. Its
+// readings are judged by themselves, and not beside others of their sensors.
 func (p *Pipeline) Decide(msg Message) Outcome {
 	source, station := p.source(msg.Topic)
-	return p.decide(msg, source, station)
+	return p.decide(msg, source, station, func(b quality.Batch) ([]water.Observation, []water.Correction) {
+		return p.o.Judge.Look(b), nil
+	})
 }
 
-func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
+// Judge decides on msg as Handle does. What it returns is for Keep.
+func (p *Pipeline) Judge(msg Message) Outcome {
+	source, station := p.source(msg.Topic)
+	return p.decide(msg, source, station, p.o.Judge.Judge)
+}
+
+// A judgement is what is made of readings that can be used.
+type judgement func(quality.Batch) ([]water.Observation, []water.Correction)
+
+func (p *Pipeline) decide(msg Message, source int, id string, judge judgement) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
 	if source == len(p.o.Sources) {
 		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
@@ -149,10 +168,10 @@ func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 	for _, f := range d.Faults {
 		o.deadLetter(msg, f.Reason, f.Detail, f.Readings)
 	}
-	if len(d.Readings) > 0 {
-		o.Observations = make([]water.Observation, 0, len(d.Readings))
-	}
-	var checked time.Time // the last sample time that was found plausible
+	var (
+		plausible = d.Readings[:0]
+		checked   time.Time // the last sample time that was found plausible
+	)
 	for _, r := range d.Readings {
 		if r.Time != checked || checked.IsZero() {
 			if err := quality.CheckTime(r.Time, msg.Received); err != nil {
@@ -161,10 +180,11 @@ func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 			}
 			checked = r.Time
 		}
-		value, flag := quality.Judge(station, r)
-		o.Observations = append(o.Observations, water.Observation{
-			Station: station, Parameter: r.Parameter, Method: water.Sensor,
-			Value: value, Flag: flag, Time: r.Time,
+		plausible = append(plausible, r)
+	}
+	if len(plausible) > 0 {
+		o.Observations, o.Corrections = judge(quality.Batch{
+			Station: station, Method: water.Sensor, Readings: plausible, Received: msg.Received,
 		})
 	}
 	return o

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/water"
 )
 
@@ -43,13 +45,23 @@ type heldSpool struct{ done []func(error) }
 
 func (s *heldSpool) Append(_ Outcome, done func(error)) { s.done = append(s.done, done) }
 
+// newJudge is one that holds readings against the defaults.
+func newJudge() *quality.Judge {
+	return quality.NewJudge(parameters(), func(_ *water.Station, p *water.Parameter) quality.Settings {
+		return quality.Defaults(p, quality.NewSpan(p.Min, p.Max), 2*time.Minute)
+	})
+}
+
 // recorder is an observer that remembers.
 type recorder struct {
 	observations []water.Observation
+	corrections  []water.Correction
 	online       []string
 }
 
 func (r *recorder) Observe(o []water.Observation) { r.observations = append(r.observations, o...) }
+
+func (r *recorder) Correct(c []water.Correction) { r.corrections = append(r.corrections, c...) }
 
 func (r *recorder) Online(s *water.Station, online bool) {
 	r.online = append(r.online, fmt.Sprint(s.ID, " ", online))
@@ -60,6 +72,7 @@ func newTestPipeline(spool Spool, observer Observer, refused func(error)) *Pipel
 		Sources:    []Source{{"tofu/{station}/readings", payload.Native}, {"old/{station}/#", payload.Native}},
 		Stations:   map[string]*water.Station{outlet.ID: outlet},
 		Parameters: parameters(),
+		Judge:      newJudge(),
 		Refused:    refused,
 	}, spool, observer, slog.New(slog.DiscardHandler))
 }
@@ -72,7 +85,10 @@ func seen(code string, value float64, flag water.Flag, at time.Time) water.Obser
 	}
 }
 
+// sameValues takes observations for the same whatever each test said of them: that
+// is the business of package quality.
 var sameValues = cmp.Options{
+	cmpopts.IgnoreFields(water.Observation{}, "Tests"),
 	cmp.Comparer(func(a, b *water.Station) bool { return a == b }),
 	cmp.Comparer(func(a, b *water.Parameter) bool { return a == b }),
 	cmp.Comparer(func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }),
@@ -92,7 +108,7 @@ func TestDecideKeepsReadings(t *testing.T) {
 			seen("ph", 15, water.Bad, sampled),
 			seen("temperature", math.NaN(), water.Missing, sampled),
 			seen("ec", math.NaN(), water.Missing, sampled),
-			seen("cod", 0, water.Good, sampled.Add(time.Second)),
+			seen("cod", 0, water.Suspect, sampled.Add(time.Second)),
 		},
 	}
 	if diff := cmp.Diff(p.Decide(message), want, sameValues); diff != "" {

@@ -14,17 +14,22 @@ import (
 // Measurement is where all observations are.
 const Measurement = "water_quality"
 
-// flagSuffix makes the field of an observation's flag from that of its value.
-const flagSuffix = "_qc"
+// Suffixes that make the fields beside an observation's value from its own.
+const (
+	flagSuffix  = "_qc"
+	testsSuffix = "_qc_tests"
+)
 
 // flagField is what every reading has once in a line, whatever else it has.
 var flagField = []byte(flagSuffix + "=")
 
 // Encode appends observations to dst in line protocol: a line for each sample,
 // that is for neighbours of one station, method and time. A value that is
-// missing has only its flag:
+// missing has only its flag, and digits of the tests where there are any:
 //
-//	water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc=1i,ph_qc=9i 1795417200000000000
+//	water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc_tests="11112111122",cod_qc=1i,ph_qc=9i 1795417200000000000
+//
+// A reading's flag comes last of its fields: that is how readings are counted.
 //
 // Nothing needs escaping: the site file lets through no station, river or
 // parameter that does.
@@ -51,6 +56,12 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 			dst = append(dst, '=')
 			dst = strconv.AppendFloat(dst, o.Value, 'g', -1, 64)
 			dst = append(dst, ',')
+		}
+		if o.Tests != 0 {
+			dst = append(dst, o.Parameter.Code...)
+			dst = append(dst, testsSuffix+`="`...)
+			dst = o.Tests.Append(dst)
+			dst = append(dst, `",`...)
 		}
 		dst = append(dst, o.Parameter.Code...)
 		dst = append(dst, flagField...)
@@ -135,6 +146,12 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 		o.Value = math.NaN()
 		for field := range strings.SplitSeq(fields, ",") {
 			key, value, _ := strings.Cut(field, "=")
+			if strings.HasSuffix(key, testsSuffix) {
+				if o.Tests, ok = water.ParseTests(strings.Trim(value, `"`)); !ok {
+					return observations, fmt.Errorf("read point %q: %s are no tests", line, value)
+				}
+				continue
+			}
 			code, isFlag := strings.CutSuffix(key, flagSuffix)
 			if !isFlag {
 				if o.Value, err = strconv.ParseFloat(value, 64); err != nil {
@@ -150,7 +167,7 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			if o.Parameter = parameters.Lookup([]byte(code)); o.Parameter != nil && o.Station != nil {
 				observations = append(observations, o)
 			}
-			o.Value = math.NaN()
+			o.Value, o.Tests = math.NaN(), 0
 		}
 	}
 	return observations, nil

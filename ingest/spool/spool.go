@@ -42,10 +42,18 @@ type Options struct {
 	// CountReadings returns how many readings there are in lines that Encode
 	// wrote, or in a damaged piece of such.
 	CountReadings func(lines []byte) int
-	// Restore is called while the spool is opened, with the lines of every
-	// record at or behind RestoreFrom, in order, and when they were received.
-	Restore     func(lines []byte, received time.Time)
+	// Restore is called while the spool is opened, with every record at or behind
+	// RestoreFrom, in order.
+	Restore     func(Record)
 	RestoreFrom uint64
+}
+
+// A Record is what the spool has of one message.
+type Record struct {
+	Position    uint64
+	Received    time.Time
+	Lines       []byte // not to be kept
+	Corrections bool   // the lines are no readings, but correct some
 }
 
 // A Spool holds outcomes from the moment they are on disk until InfluxDB has
@@ -59,12 +67,13 @@ type Spool struct {
 	cursor  *cursor
 
 	mu        sync.Mutex
-	waiting   group         // appended, and not yet given to the committer
-	room      *sync.Cond    // waiting was taken
-	closed    bool          // Append refuses
-	wake      chan struct{} // tells the committer of waiting
-	committed chan struct{} // tells Next of new records
-	stopped   chan struct{} // the committer has returned
+	corrected []water.Observation // scratch
+	waiting   group               // appended, and not yet given to the committer
+	room      *sync.Cond          // waiting was taken
+	closed    bool                // Append refuses
+	wake      chan struct{}       // tells the committer of waiting
+	committed chan struct{}       // tells Next of new records
+	stopped   chan struct{}       // the committer has returned
 	ledger    ingest.Ledger
 	oldest    time.Time // when the oldest pending message was received, if any is
 	drained   uint64    // records before it are done
@@ -98,8 +107,11 @@ const (
 	gather     = 5 * time.Millisecond
 )
 
-// recordKind is the first byte of a record of this package.
-const recordKind = 1
+// The first byte of a record says what its lines are.
+const (
+	readingsKind    = 1
+	correctionsKind = 2
+)
 
 func asideFolder(dataDir string) string { return filepath.Join(dataDir, "damaged") }
 
@@ -183,7 +195,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(r.lines, r.received)
+			s.o.Restore(Record{position, r.received, r.lines, r.corrections})
 		}
 		return nil
 	}, s.damaged)
@@ -247,10 +259,16 @@ type record struct {
 	readings uint64
 	topic    string
 	lines    []byte
+
+	corrections bool // readings is 0
 }
 
 func (r record) appendTo(dst []byte) []byte {
-	dst = append(dst, recordKind)
+	kind := byte(readingsKind)
+	if r.corrections {
+		kind = correctionsKind
+	}
+	dst = append(dst, kind)
 	dst = binary.AppendUvarint(dst, uint64(r.received.UnixMilli()))
 	dst = binary.AppendUvarint(dst, r.readings)
 	dst = binary.AppendUvarint(dst, uint64(len(r.topic)))
@@ -259,7 +277,7 @@ func (r record) appendTo(dst []byte) []byte {
 
 // parseRecord takes a body apart; what it returns points into it.
 func parseRecord(body []byte) (r record, ok bool) {
-	if body[0] != recordKind {
+	if body[0] != readingsKind && body[0] != correctionsKind {
 		return record{}, false
 	}
 	b := body[1:]
@@ -279,6 +297,8 @@ func parseRecord(body []byte) (r record, ok bool) {
 		readings: numbers[1],
 		topic:    string(b[:numbers[2]]),
 		lines:    b[numbers[2]:],
+
+		corrections: body[0] == correctionsKind,
 	}, true
 }
 
@@ -301,6 +321,14 @@ func (s *Spool) Append(o ingest.Outcome, done func(error)) {
 		r := record{received: o.Received, readings: uint64(n), topic: o.Topic}
 		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), o.Observations) })
 		g.readings += r.readings
+	}
+	if len(o.Corrections) > 0 {
+		s.corrected = s.corrected[:0]
+		for i := range o.Corrections {
+			s.corrected = append(s.corrected, o.Corrections[i].Observation)
+		}
+		r := record{received: o.Received, topic: o.Topic, corrections: true}
+		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), s.corrected) })
 	}
 	for i := range o.DeadLetters {
 		g.letters = append(g.letters, entry{Letter: &o.DeadLetters[i]})
@@ -476,7 +504,9 @@ func (s *Spool) extend(b *ingest.Batch, atMost int) error {
 			s.mu.Unlock()
 		}
 		lineAt := position + headerBytes + uint64(len(body)-len(r.lines))
-		b.Records = append(b.Records, ingest.BatchRecord{Offset: len(b.Lines), Position: lineAt, Topic: r.topic, Received: r.received})
+		b.Records = append(b.Records, ingest.BatchRecord{
+			Offset: len(b.Lines), Position: lineAt, Topic: r.topic, Received: r.received, Corrections: r.corrections,
+		})
 		b.Lines = append(b.Lines, r.lines...)
 		b.Points += bytes.Count(r.lines, []byte{'\n'})
 		b.Readings += r.readings

@@ -24,6 +24,7 @@ import (
 	"tofuwatch/ingest/influx"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
@@ -38,7 +39,12 @@ type Options struct {
 // Times of the service.
 const (
 	saveEvery    = 2 * time.Second
-	replayEvery  = 500 * time.Millisecond
+	// What readings are judged by is larger than the latest values, and is made
+	// again from the spool after a crash: it is saved less often, unless the spool
+	// grows by much meanwhile.
+	saveJudgeEvery = 10 * time.Minute
+	saveJudgeAfter = 64 << 20 // bytes
+	replayEvery    = 500 * time.Millisecond
 	probeEvery   = time.Second
 	shutdownTime = 5 * time.Second
 )
@@ -114,10 +120,14 @@ type ingester struct {
 	stations map[string]*water.Station // by ID
 	log      *slog.Logger
 	exporter *alerts.Exporter
+	judge    *quality.Judge
 	spool    *spool.Spool
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+
+	judgeSaved   uint64 // the spool's position when it was
+	judgeSavedAt time.Time
 }
 
 // open opens the data folder and restores the latest values.
@@ -133,30 +143,74 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		// Values that come in replace it; nothing of the readings is lost.
 		log.Error("latest values start empty", "err", err)
 	}
+	i.judge = quality.NewJudge(s.Parameters, s.Settings)
+	i.judgeSavedAt = time.Now()
+	if i.judgeSaved, err = i.judge.Load(i.judgeFile(), i.stations, s.Parameters); err != nil {
+		log.Error("readings are judged without those before, but for what is in the spool: for some hours a stuck sensor may not be found", "err", err)
+	}
 	i.spool, err = spool.Open(spool.Options{
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, CountReadings: influx.CountReadings,
-		RestoreFrom: position,
-		Restore: func(lines []byte, received time.Time) {
-			observations, err := influx.Decode(lines, i.stations, s.Parameters)
+		RestoreFrom: min(position, i.judgeSaved),
+		Restore: func(r spool.Record) {
+			observations, err := influx.Decode(r.Lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.exporter.ObserveAt(received, observations)
+			if r.Position >= i.judgeSaved && !r.Corrections {
+				i.judge.Restore(r.Received, observations) // and makes the corrections again
+			}
+			if r.Position < position {
+				return
+			}
+			if r.Corrections {
+				i.exporter.CorrectAt(r.Received, corrected(observations))
+				return
+			}
+			i.exporter.ObserveAt(r.Received, observations)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {
 		return nil, err
 	}
 	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters,
+		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Judge: i.judge,
 		Refused: func(error) { i.refused.Store(true) },
 	}, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
 
-func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close()) }
+// corrected are corrections of which it is not known what they correct.
+func corrected(observations []water.Observation) []water.Correction {
+	corrections := make([]water.Correction, len(observations))
+	for i, o := range observations {
+		corrections[i].Observation = o
+	}
+	return corrections
+}
+
+func (i *ingester) close() error { return errors.Join(i.saveJudge(), i.save(), i.spool.Close()) }
+
+func (i *ingester) judgeFile() string { return filepath.Join(i.site.DataDir, "quality") }
+
+// saveJudge makes durable what readings are judged by.
+func (i *ingester) saveJudge() error {
+	position := i.spool.End()
+	i.judgeSavedAt = time.Now()
+	if err := i.judge.Save(i.judgeFile(), position); err != nil {
+		return err
+	}
+	i.judgeSaved = position
+	return nil
+}
+
+// judgeDue reports whether saveJudge is due. A spool that is full waits for it: it
+// keeps what would have to be judged again.
+func (i *ingester) judgeDue() bool {
+	grown := i.spool.End() - i.judgeSaved
+	return grown > 0 && (grown >= saveJudgeAfter || time.Since(i.judgeSavedAt) >= saveJudgeEvery || i.spool.Writable() != nil)
+}
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
 
@@ -167,7 +221,7 @@ func (i *ingester) save() error {
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
-	i.spool.Restored(position)
+	i.spool.Restored(min(position, i.judgeSaved))
 	return nil
 }
 
@@ -175,6 +229,12 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
+		if i.judgeDue() {
+			if err := i.saveJudge(); err != nil {
+				i.log.Error("what readings are judged by was not saved; after a crash it comes from the spool", "err", err)
+			}
+			saved = 0 // the spool can let go of more
+		}
 		if end := i.spool.End(); end != saved {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)

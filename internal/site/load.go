@@ -16,6 +16,7 @@ import (
 
 	"tofuwatch/alerts/standards"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
 )
@@ -128,10 +129,11 @@ type loader struct {
 	unsure     map[string]bool // names of parameters whose own entry has a fault
 	stations   map[string]int  // line of each station's id
 	rivers     map[string]bool
+	written    map[string]written // the site's own tests, by parameter code
 }
 
 func (l *loader) site(v strict.Value) *Site {
-	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "stations", "recipients", "smtp")
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "tests", "stations", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
@@ -145,7 +147,9 @@ func (l *loader) site(v strict.Value) *Site {
 	s.MQTT = l.mqtt(root.Key("mqtt").Required("with broker and client_id"))
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
+	s.Tests = l.siteTests(root.Key("tests"))
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	l.fitSiteTests(s.Stations)
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
 	return s
@@ -412,7 +416,7 @@ func (l *loader) station(v strict.Value) Station {
 			}
 		}
 	}
-	st.Instruments = l.instruments(s.Key("parameters"), interval)
+	st.Instruments, st.Tests = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
 	return st
 }
@@ -433,18 +437,27 @@ func position(s strict.Section) (latitude, longitude float64) {
 }
 
 // instruments reads what a station is expected to report. "ph:" is "ph: {}".
-func (l *loader) instruments(v strict.Value, interval time.Duration) map[string]water.Instrument {
+func (l *loader) instruments(v strict.Value, interval time.Duration) (map[string]water.Instrument, map[string]quality.Overrides) {
 	instruments := make(map[string]water.Instrument)
+	var tests map[string]quality.Overrides
 	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
 		i := water.Instrument{Parameter: p, Min: p.Min, Max: p.Max, Interval: interval}
 		if !e.Null() {
-			s := e.Section("range", "interval")
+			s := e.Section("range", "interval", "tests")
 			s.Key("range").Span(&i.Min, &i.Max)
 			strict.Text(s.Key("interval"), &i.Interval, "a duration such as 2m", duration)
+			if at := s.Key("tests"); at.Given() {
+				if tests == nil {
+					tests = make(map[string]quality.Overrides)
+				}
+				var w written
+				tests[p.Code], w = readTests(at)
+				w.fit(sensor{low: i.Min, high: i.Max, interval: i.Interval}, quality.Overrides{})
+			}
 		}
 		instruments[p.Code] = i
 	})
-	return instruments
+	return instruments, tests
 }
 
 // limits reads a station's own limits. They may be laxer than the law, which is

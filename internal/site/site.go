@@ -11,6 +11,7 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/water"
 )
 
@@ -25,8 +26,11 @@ type Site struct {
 	InfluxDB   InfluxDB
 	Parameters *water.Parameters // the built-in ones and the site's own
 	Stations   []Station         // in the order of the file; at least one
-	Recipients []Recipient       // in the order of the file
-	SMTP       *SMTP             // nil if the file has none
+	// Tests are what the site holds readings of a parameter against, by its code.
+	// Settings joins them with the rest.
+	Tests      map[string]quality.Overrides
+	Recipients []Recipient // in the order of the file
+	SMTP       *SMTP       // nil if the file has none
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.
@@ -67,6 +71,8 @@ type Station struct {
 	*water.Station
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	// Tests are what readings are held against here, by parameter code.
+	Tests map[string]quality.Overrides
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the

@@ -23,5 +23,14 @@ type Observation struct {
 	Method    Method
 	Value     float64   // as sent, in Parameter.Unit; NaN if and only if Flag is Missing
 	Flag      Flag      // the worst that any test said
+	Tests     Tests     // what each test said; 0 if that is not known
 	Time      time.Time // when the water was sampled, UTC
+}
+
+// A Correction says that an observation is judged otherwise by now: a neighbour
+// came, such as the next sample. It is no reading, and stands in the place of the
+// observation with the same station, parameter, method and time.
+type Correction struct {
+	Observation
+	Was Flag // before; 0 if that is not known
 }
