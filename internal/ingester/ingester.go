@@ -38,15 +38,15 @@ type Options struct {
 
 // Times of the service.
 const (
-	saveEvery    = 2 * time.Second
+	saveEvery = 2 * time.Second
 	// What readings are judged by is larger than the latest values, and is made
 	// again from the spool after a crash: it is saved less often, unless the spool
 	// grows by much meanwhile.
 	saveJudgeEvery = 10 * time.Minute
 	saveJudgeAfter = 64 << 20 // bytes
 	replayEvery    = 500 * time.Millisecond
-	probeEvery   = time.Second
-	shutdownTime = 5 * time.Second
+	probeEvery     = time.Second
+	shutdownTime   = 5 * time.Second
 )
 
 // Run is the service: it ingests until ctx is done, which is no error, and

@@ -378,7 +378,9 @@ func TestReplayBesideARunningIngester(t *testing.T) {
 	if diff := cmp.Diff(got, []ReplayResult{{ID: ids[water.UnknownStation], Readings: 1}}); err != nil || diff != "" {
 		t.Errorf("replayed after the restart: %v (-got +want):\n%s", err, diff)
 	}
-	testenv.Eventually(t, func() error { return d.has(`station=ipal-99 cod=14,cod_qc_tests="41912221222",cod_qc=1i 1795417200000000000`) })
+	testenv.Eventually(t, func() error {
+		return d.has(`station=ipal-99 cod=14,cod_qc_tests="41912221222",cod_qc=1i 1795417200000000000`)
+	})
 }
 
 func TestReplayWithoutAnIngester(t *testing.T) {
