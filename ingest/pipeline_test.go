@@ -268,3 +268,59 @@ func TestHandlePresence(t *testing.T) {
 		t.Errorf("%d acknowledgements, want 4", acks)
 	}
 }
+
+// flat is a message with one value of cod, so many intervals after sampled.
+func flat(n int, value float64) Message {
+	at := sampled.Add(time.Duration(n) * 2 * time.Minute)
+	return Message{
+		Topic: "tofu/ipal-01/readings", Payload: fmt.Appendf(nil, `{"time":%d,"cod":%v}`, at.Unix(), value),
+		Received: at.Add(time.Second), Ack: func() {},
+	}
+}
+
+func TestCorrectionsGoTheWayOfReadings(t *testing.T) {
+	var kept []Outcome
+	r := new(recorder)
+	p := newTestPipeline(spoolFunc(func(o Outcome) error { kept = append(kept, o); return nil }), r, nil)
+	for n, v := range []float64{100, 101, 900, 102} {
+		p.Handle(flat(n, v))
+	}
+	last := kept[len(kept)-1]
+	spike := seen("cod", 900, water.Suspect, sampled.Add(4*time.Minute))
+	if diff := cmp.Diff(last.Corrections, []water.Correction{{Observation: spike, Was: water.Good}}, sameValues); diff != "" {
+		t.Errorf("corrections for the spool (-got +want):\n%s", diff)
+	}
+	if got := last.Corrections[0].Tests.Flag(water.SpikeTest); got != water.Suspect {
+		t.Errorf("the spike test says %s, want suspect", got)
+	}
+	if got, want := last.Readings(), 1; got != want {
+		t.Errorf("the outcome accounts for %d readings, want %d", got, want)
+	}
+	if diff := cmp.Diff(r.corrections[len(r.corrections)-1:], last.Corrections, sameValues); diff != "" {
+		t.Errorf("corrections for the observer (-got +want):\n%s", diff)
+	}
+	if got, want := len(r.observations), 4; got != want {
+		t.Errorf("%d observations for the observer, want %d", got, want)
+	}
+}
+
+// "deadletter show" may ask what would become of a message: that is no reading.
+func TestDecideKnowsOfNoOtherReadings(t *testing.T) {
+	r := new(recorder)
+	p := newTestPipeline(spoolFunc(func(Outcome) error { return nil }), r, nil)
+	for n := range 2 {
+		p.Handle(flat(n, 100))
+	}
+	if o := p.Decide(flat(2, 900)); len(o.Corrections) > 0 || o.Observations[0].Flag != water.Good {
+		t.Errorf("decided %+v, want a good reading and no corrections", o)
+	}
+	p.Handle(flat(3, 100))
+	for _, c := range r.corrections {
+		if c.Flag != water.Good {
+			t.Errorf("correction %+v: what was only looked at is a neighbour", c)
+		}
+	}
+	if o := p.Judge(flat(4, 900)); len(o.Corrections) == 0 {
+		t.Errorf("judged %+v, want a correction of the one before", o)
+	}
+}

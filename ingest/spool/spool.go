@@ -235,7 +235,7 @@ func (s *Spool) damaged(d Damage) error {
 		s.log.Warn("spool damaged where it is drained already; the piece was set aside", "file", d.File, "bytes", len(d.Bytes))
 		return nil
 	}
-	n := max(1, s.o.CountReadings(d.Bytes))
+	n := s.lost(d.Bytes)
 	letter := ingest.DeadLetter{
 		Received: time.Now().UTC(),
 		Payload:  d.Bytes[:min(len(d.Bytes), ingest.MaxKept)],
@@ -251,6 +251,23 @@ func (s *Spool) damaged(d Damage) error {
 	defer s.mu.Unlock()
 	s.ledger.DeadLettered[water.Damaged] += uint64(n)
 	return nil
+}
+
+// lost returns how many readings a damaged piece held, as far as can be seen: one
+// at least, but for a piece that is nothing but corrections.
+func (s *Spool) lost(piece []byte) int {
+	n, least := 0, 0
+	for part := range bytes.SplitSeq(piece, magicBytes) {
+		const kindAt = headerBytes - 4 // the magic is cut off
+		switch {
+		case len(part) == 0:
+		case len(part) > kindAt && part[kindAt] == correctionsKind:
+		default:
+			n += s.o.CountReadings(part)
+			least = 1
+		}
+	}
+	return max(least, n)
 }
 
 // record is the body of a record, taken apart.
@@ -517,7 +534,7 @@ func (s *Spool) extend(b *ingest.Batch, atMost int) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.notPending(uint64(max(1, s.o.CountReadings(d.Bytes))))
+		s.notPending(uint64(s.lost(d.Bytes)))
 		return nil
 	})
 	return err

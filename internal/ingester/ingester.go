@@ -42,11 +42,12 @@ const (
 	// What readings are judged by is larger than the latest values, and is made
 	// again from the spool after a crash: it is saved less often, unless the spool
 	// grows by much meanwhile.
-	saveJudgeEvery = 10 * time.Minute
-	saveJudgeAfter = 64 << 20 // bytes
-	replayEvery    = 500 * time.Millisecond
-	probeEvery     = time.Second
-	shutdownTime   = 5 * time.Second
+	saveJudgeEvery  = 10 * time.Minute
+	saveJudgeIfFull = 10 * time.Second
+	saveJudgeAfter  = 64 << 20 // bytes
+	replayEvery     = 500 * time.Millisecond
+	probeEvery      = time.Second
+	shutdownTime    = 5 * time.Second
 )
 
 // Run is the service: it ingests until ctx is done, which is no error, and
@@ -208,8 +209,8 @@ func (i *ingester) saveJudge() error {
 // judgeDue reports whether saveJudge is due. A spool that is full waits for it: it
 // keeps what would have to be judged again.
 func (i *ingester) judgeDue() bool {
-	grown := i.spool.End() - i.judgeSaved
-	return grown > 0 && (grown >= saveJudgeAfter || time.Since(i.judgeSavedAt) >= saveJudgeEvery || i.spool.Writable() != nil)
+	grown, waited := i.spool.End()-i.judgeSaved, time.Since(i.judgeSavedAt)
+	return grown > 0 && (grown >= saveJudgeAfter || waited >= saveJudgeEvery || waited >= saveJudgeIfFull && i.spool.Writable() != nil)
 }
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
