@@ -101,6 +101,15 @@ func (p *Pipeline) Handle(msg Message) {
 // Keep shows an outcome to the observer and gives it to the spool, which calls
 // done.
 func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if corrections := o.Corrections; len(corrections) > 0 {
+		told := done
+		done = func(err error) {
+			if err != nil {
+				p.o.Judge.Lost(corrections)
+			}
+			told(err)
+		}
+	}
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
 	}

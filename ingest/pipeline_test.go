@@ -324,3 +324,29 @@ func TestDecideKnowsOfNoOtherReadings(t *testing.T) {
 		t.Errorf("judged %+v, want a correction of the one before", o)
 	}
 }
+
+// What the disk refused comes again, and with it what it corrects.
+func TestRefusedCorrectionsAreToldAgain(t *testing.T) {
+	var refuse error
+	var last Outcome
+	p := newTestPipeline(spoolFunc(func(o Outcome) error { last = o; return refuse }), new(recorder), func(error) {})
+	for n, v := range []float64{100, 101, 900} {
+		p.Handle(flat(n, v))
+	}
+	refuse = errors.New("full")
+	p.Handle(flat(3, 102))
+	want := last.Corrections
+	if len(want) != 1 || want[0].Flag != water.Suspect {
+		t.Fatalf("corrections %+v, want that of the spike", want)
+	}
+	refuse = nil
+	p.Handle(flat(3, 102))
+	want[0].Was = water.Suspect
+	if diff := cmp.Diff(last.Corrections, want, sameValues); diff != "" {
+		t.Errorf("when it comes again (-got +want):\n%s", diff)
+	}
+	p.Handle(flat(3, 102))
+	if len(last.Corrections) > 0 {
+		t.Errorf("when it comes once more: %+v, want nothing", last.Corrections)
+	}
+}

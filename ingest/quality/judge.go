@@ -27,6 +27,7 @@ type Judge struct {
 	mu        sync.Mutex
 	stations  map[*water.Station]*sensors
 	confirmed confirmed
+	origin    state // what samples are marked with
 	// Scratch.
 	places  []place
 	dirty   []*series
@@ -74,9 +75,9 @@ func NewJudge(parameters *water.Parameters, settings func(*water.Station, *water
 // judged otherwise by now of earlier ones, in the order of their time, samples
 // together. The caller owns both.
 //
-// A reading that comes again, with the same value, gives the same observation.
-// The corrections that it led to are given once more: where the first message
-// was lost on its way to the disk, so were they.
+// A reading that comes again, with the same value, gives the same observation. Of
+// one from an earlier life nobody knows whether what it led to reached the disk: its
+// neighbours are corrected once more.
 func (j *Judge) Judge(b Batch) ([]water.Observation, []water.Correction) {
 	if b.Method != water.Sensor {
 		return j.Look(b), nil
@@ -109,9 +110,9 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 		r := &readings[i]
 		s := j.series(st, r.Parameter)
 		at := r.Time.UnixNano()
-		var mark state
+		mark := j.origin
 		if wait := int64(s.settings.Timing.Reception); wait > 0 && reception(at, received, wait) == water.Bad {
-			mark = late
+			mark |= late
 		}
 		known := s.dirty
 		ok := s.put(at, value(st.station, r), mark)
@@ -122,6 +123,9 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 	}
 	for _, s := range j.dirty {
 		j.rejudge(st, s)
+		if s.owes {
+			j.pay(s)
+		}
 	}
 	for _, p := range j.places {
 		if !p.alone {
@@ -148,7 +152,7 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 		k, _ := t.series.find(t.at)
 		kept := &t.series.samples[k]
 		kept.state &^= touched
-		if kept.state == t.was && !t.again || !j.worthTelling(b, t, kept.state.tests()) {
+		if kept.state.tests() == t.was.tests() && !t.again || !j.worthTelling(b, t, kept.state.tests()) {
 			continue
 		}
 		was := *kept
@@ -268,7 +272,7 @@ func (j *Judge) rejudge(st *sensors, s *series) {
 				return
 			}
 		}
-		j.touch(s, i, s.again)
+		j.touch(s, i, s.again && behind <= 1)
 		if k.at < s.first { // what comes after it matters to no other test
 			k.state = k.state.with(ahead(s, i))
 			continue
@@ -289,6 +293,33 @@ func ahead(s *series, i int) water.Tests {
 		t = t.With(water.TimingTest, gap(s.samples, i, int64(o.Timing.Gap)))
 	}
 	return t.With(water.SpikeTest, spike(s.samples, i, o.Spike, int64(o.Timing.Gap)))
+}
+
+// pay has all that is owed of s told once more.
+func (j *Judge) pay(s *series) {
+	for i := range s.samples {
+		if k := &s.samples[i]; k.state&owed != 0 {
+			k.state &^= owed
+			j.touches = append(j.touches, touch{s, k.at, k.state, true})
+		}
+	}
+	s.owes = false
+}
+
+// Lost tells j that corrections did not reach the disk. They are told again with
+// the next readings of their series: those of the same message, most likely, which
+// was not acknowledged. It does not wait for anything.
+func (j *Judge) Lost(corrections []water.Correction) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := range corrections {
+		c := &corrections[i]
+		s := j.series(j.sensors(c.Station), c.Parameter)
+		if k, ok := s.find(c.Time.UnixNano()); ok {
+			s.samples[k].state |= owed
+			s.owes = true
+		}
+	}
 }
 
 // touch remembers how a sample of an earlier message was judged.
@@ -446,6 +477,8 @@ func (j *Judge) crossSample(st *sensors, sample []water.Observation) {
 // in which they came.
 func (j *Judge) Restore(received time.Time, observations []water.Observation) {
 	var readings []water.Reading
+	j.from(unsure)
+	defer j.from(0)
 	for rest := observations; len(rest) > 0; {
 		n := 0
 		readings = readings[:0]
@@ -458,6 +491,12 @@ func (j *Judge) Restore(received time.Time, observations []water.Observation) {
 		}
 		rest = rest[n:]
 	}
+}
+
+func (j *Judge) from(origin state) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.origin = origin
 }
 
 // Series is how many series have samples, and how many samples they have.

@@ -233,21 +233,43 @@ func backlog(r water.Reading) int {
 	return 1
 }
 
-// A message is delivered again, because nobody knows what became of the first
-// time: also the corrections are told again.
+// A message is delivered again: what it led to is told again if it may be lost.
 func TestMessageThatComesAgain(t *testing.T) {
 	b := newBench(t, everyTest)
-	b.take(b.at(0, "cod", 100))
-	b.take(b.at(1, "cod", 250))
-	b.take(b.at(2, "cod", 100))
+	for n, v := range []float64{100, 250, 100} {
+		b.take(b.at(n, "cod", v))
+	}
 	b.wantCorrected("first time", "cod 1: bad was good")
 	before := b.stored[key{"cod", 2}]
 	b.take(b.at(2, "cod", 100))
-	b.wantCorrected("again", "cod 1: bad was bad")
+	b.wantCorrected("again")
 	if got := b.stored[key{"cod", 2}]; got != before {
 		t.Errorf("came again: got %s, want %s", got, before)
 	}
-	b.take(b.at(2, "cod", 251)) // and with another value, which stands in its place
+
+	// The disk refused it.
+	last := b.at(1, "cod", 250)
+	b.Lost([]water.Correction{{Observation: water.Observation{Station: outlet, Parameter: last.Parameter, Time: last.Time}}})
+	b.take(b.at(2, "cod", 100))
+	b.wantCorrected("after it was refused", "cod 1: bad was bad")
+	b.take(b.at(2, "cod", 100))
+	b.wantCorrected("and told")
+
+	// We were killed before it was acknowledged.
+	file := filepath.Join(t.TempDir(), "quality")
+	if err := b.Save(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	again := newBench(t, everyTest)
+	if _, err := again.Load(file, map[string]*water.Station{outlet.ID: outlet}, again.parameters); err != nil {
+		t.Fatal(err)
+	}
+	again.take(again.at(2, "cod", 100))
+	again.wantCorrected("in another life", "cod 1: bad was bad")
+	again.take(again.at(2, "cod", 100))
+	again.wantCorrected("in the same life")
+
+	b.take(b.at(2, "cod", 251)) // with another value, which stands in its place
 	b.wantCorrected("with another value", "cod 1: good was bad")
 }
 

@@ -24,8 +24,10 @@ const (
 	late    state = 1 << 60 // it was received late
 	fresh   state = 1 << 61 // it belongs to the message that is being judged
 	touched state = 1 << 62 // it may have to be corrected
+	owed    state = 1 << 59 // a correction of it was lost
+	unsure  state = 1 << 58 // it is of an earlier life: what it led to may be lost
 
-	testsMask state = 1<<60 - 1
+	testsMask state = 1<<58 - 1
 )
 
 func (s state) tests() water.Tests { return water.Tests(s & testsMask) }
@@ -53,8 +55,10 @@ type series struct {
 
 	// While a message is judged:
 	dirty       bool
-	again       bool // a sample came again: what became of the first time is not known
+	again       bool // a sample came again, and what became of the first time is not known
 	first, last int64
+
+	owes bool // some sample is owed
 }
 
 // find returns where the sample at a time is, or would be.
@@ -89,10 +93,10 @@ func (s *series) put(at int64, value float64, mark state) bool {
 	case same:
 		old := &s.samples[i]
 		if old.value == value || old.missing() && value != value {
-			s.again = s.again || old.state&fresh == 0
+			s.again = s.again || old.state&unsure != 0
 			mark = 0 // it was not late when it came first
 		}
-		old.value, old.state = value, old.state|mark|fresh
+		old.value, old.state = value, old.state&^unsure|mark|fresh
 	default:
 		if len(s.samples) == cap(s.samples) {
 			s.move()

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -87,6 +88,7 @@ func (j *Judge) append(b []byte, st *sensors) []byte {
 			// Low bits differ less often than high ones do not: turned round, the
 			// numbers are short.
 			b = binary.AppendUvarint(b, bits.Reverse64(math.Float64bits(k.value)^math.Float64bits(before.value)))
+			k.state |= unsure // as they are read back
 			b = binary.AppendUvarint(b, uint64(k.state^before.state))
 			before = k
 		}
@@ -138,6 +140,7 @@ func (j *Judge) load(data []byte, stations map[string]*water.Station, parameters
 			if r.err == nil && station != nil && parameter != nil && len(samples) > 0 {
 				s := j.series(j.sensors(station), parameter)
 				s.samples, s.array, s.cut = samples, samples, cut
+				s.owes = slices.ContainsFunc(samples, func(k sample) bool { return k.state&owed != 0 })
 			}
 		}
 	}
@@ -190,8 +193,9 @@ func (r *stateReader) samples() []sample {
 		k := sample{
 			at:    before.at + int64(r.number()),
 			value: math.Float64frombits(bits.Reverse64(r.number()) ^ math.Float64bits(before.value)),
-			state: (before.state ^ state(r.number())) & (testsMask | late),
+			state: before.state ^ state(r.number()),
 		}
+		k.state = k.state&(testsMask|late|owed) | unsure
 		if i > 0 && k.at <= before.at {
 			r.err = errDamaged
 			return nil

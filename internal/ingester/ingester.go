@@ -2,6 +2,7 @@
 package ingester
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,12 +43,11 @@ const (
 	// What readings are judged by is larger than the latest values, and is made
 	// again from the spool after a crash: it is saved less often, unless the spool
 	// grows by much meanwhile.
-	saveJudgeEvery  = 10 * time.Minute
-	saveJudgeIfFull = 10 * time.Second
-	saveJudgeAfter  = 64 << 20 // bytes
-	replayEvery     = 500 * time.Millisecond
-	probeEvery      = time.Second
-	shutdownTime    = 5 * time.Second
+	saveJudgeEvery = 10 * time.Minute
+	saveJudgeAfter = 64 << 20 // bytes
+	replayEvery    = 500 * time.Millisecond
+	probeEvery     = time.Second
+	shutdownTime   = 5 * time.Second
 )
 
 // Run is the service: it ingests until ctx is done, which is no error, and
@@ -127,6 +127,7 @@ type ingester struct {
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
 
+	judgeAfter   uint64 // by how much the spool grows until the judge is saved
 	judgeSaved   uint64 // the spool's position when it was
 	judgeSavedAt time.Time
 }
@@ -145,6 +146,7 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		log.Error("latest values start empty", "err", err)
 	}
 	i.judge = quality.NewJudge(s.Parameters, s.Settings)
+	i.judgeAfter = min(saveJudgeAfter, uint64(cmp.Or(o.SpoolLimit, spool.DefaultLimit))/16)
 	i.judgeSavedAt = time.Now()
 	if i.judgeSaved, err = i.judge.Load(i.judgeFile(), i.stations, s.Parameters); err != nil {
 		log.Error("readings are judged without those before, but for what is in the spool: for some hours a stuck sensor may not be found", "err", err)
@@ -209,8 +211,8 @@ func (i *ingester) saveJudge() error {
 // judgeDue reports whether saveJudge is due. A spool that is full waits for it: it
 // keeps what would have to be judged again.
 func (i *ingester) judgeDue() bool {
-	grown, waited := i.spool.End()-i.judgeSaved, time.Since(i.judgeSavedAt)
-	return grown > 0 && (grown >= saveJudgeAfter || waited >= saveJudgeEvery || waited >= saveJudgeIfFull && i.spool.Writable() != nil)
+	grown := i.spool.End() - i.judgeSaved
+	return grown > 0 && (grown >= i.judgeAfter || time.Since(i.judgeSavedAt) >= saveJudgeEvery || i.spool.Writable() != nil)
 }
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
