@@ -49,7 +49,7 @@ var (
 	keysIgnored = prometheus.NewDesc("tofuwatch_payload_keys_ignored_total",
 		"Keys in payloads that name no parameter.", nil, nil)
 	readingsReceived = prometheus.NewDesc("tofuwatch_readings_received_total",
-		"Readings on disk since the data folder was first used: stored, dead-lettered or pending.", nil, nil)
+		"Readings on disk since the data folder was first used: stored, dead-lettered or pending. Estimates count like what stations sent.", nil, nil)
 	readingsStored = prometheus.NewDesc("tofuwatch_readings_stored_total",
 		"Readings that InfluxDB has, since the data folder was first used.", nil, nil)
 	readingsDeadLettered = prometheus.NewDesc("tofuwatch_readings_deadlettered_total",

@@ -379,7 +379,7 @@ func (l *loader) allStations(v strict.Value) []Station {
 }
 
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits")
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
 	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
@@ -414,6 +414,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
 	return st
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -65,8 +66,9 @@ type InfluxDB struct {
 // Its Latitude and Longitude are NaN where the file gives none.
 type Station struct {
 	*water.Station
-	Standards []string         // names of regulations; the strictest bound binds; nil: none
-	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	Standards []string          // names of regulations; the strictest bound binds; nil: none
+	Limits    map[string]Limit  // the site's own, by parameter code; nil: none
+	Estimates []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -96,6 +98,15 @@ type SMTP struct {
 	From     string // without a display name
 	Username string // empty: no login
 	Password Secret // given if Username is
+}
+
+// Estimates returns the models of all stations.
+func (s *Site) Estimates() []*estimate.Model {
+	var models []*estimate.Model
+	for _, st := range s.Stations {
+		models = append(models, st.Estimates...)
+	}
+	return models
 }
 
 // Station returns the station with this ID, and whether there is one.
