@@ -9,7 +9,8 @@ import (
 )
 
 // A Ledger accounts for readings since the data folder was first used:
-// Received = Stored + Pending + the sum of DeadLettered.
+// Received = Stored + Pending + the sum of DeadLettered. What was derived from
+// readings counts like them, on both sides.
 type Ledger struct {
 	Received     uint64
 	Stored       uint64
@@ -49,7 +50,7 @@ var (
 	keysIgnored = prometheus.NewDesc("tofuwatch_payload_keys_ignored_total",
 		"Keys in payloads that name no parameter.", nil, nil)
 	readingsReceived = prometheus.NewDesc("tofuwatch_readings_received_total",
-		"Readings on disk since the data folder was first used: stored, dead-lettered or pending. Estimates count like what stations sent.", nil, nil)
+		"Readings on disk since the data folder was first used: stored, dead-lettered or pending.", nil, nil)
 	readingsStored = prometheus.NewDesc("tofuwatch_readings_stored_total",
 		"Readings that InfluxDB has, since the data folder was first used.", nil, nil)
 	readingsDeadLettered = prometheus.NewDesc("tofuwatch_readings_deadlettered_total",

@@ -317,7 +317,7 @@ func writeComparison(w io.Writer, station string, compared []estimate.Comparison
 		}
 		ratios[i] = c.Ratio()
 		fmt.Fprintf(&b, "%-16s  %10.4g  %8.4g  %-15s  %+6.0f%%%s\n", c.Time.In(zone).Format("2006-01-02 15:04"),
-			c.Measured, c.Estimate, fmt.Sprintf("%.3g to %.3g", c.Low, c.High), 100*(c.Ratio()-1), note)
+			c.Measured, c.Estimate, fmt.Sprintf("%.4g to %.4g", c.Low, c.High), 100*(c.Ratio()-1), note)
 	}
 	slices.SortFunc(ratios, cmp.Compare[float64])
 	n := len(ratios)

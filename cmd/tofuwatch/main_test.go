@@ -86,6 +86,15 @@ func TestExitStatus(t *testing.T) {
 		{"deadletter replay --all --config GOOD", done},
 		{"deadletter replay 1 --config GOOD", failed},
 		{"deadletter replay -1 --config GOOD", usage},
+		{"fit", usage},
+		{"fit bod --config GOOD", usage},
+		{"fit bod --config GOOD --station ipal-01", failed},
+		{"fit bod --config GOOD --station ipal-01 --score", failed},
+		{"fit bod --config GOOD --station ipal-01 --with ph", usage},
+		{"fit bod --config GOOD --station ipal-01 --window 0s", usage},
+		{"fit bod --config GOOD --station ipal-01 --from soon", usage},
+		{"fit bod --config GOOD --station ipal-01 --from 2026-02-01 --to 2026-01-01", usage},
+		{"fit bod --config GOOD --station ipal-01 --lab none.csv", usage},
 	} {
 		t.Run(strings.ReplaceAll(tt.args, dir, ""), func(t *testing.T) {
 			args := strings.Fields(strings.NewReplacer("GOOD", good, "BAD", bad).Replace(tt.args))

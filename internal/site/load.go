@@ -114,7 +114,7 @@ func parse(file string, data []byte, w world) (*Site, error) {
 func misplacedSecret(path string, have []string) string {
 	path += "_file"
 	file := path[strings.LastIndexByte(path, '.')+1:]
-	if !slices.Contains(have, file) {
+	if variable := secretVariables[path]; variable == "" || !slices.Contains(have, file) {
 		return ""
 	}
 	return fmt.Sprintf("a secret does not belong into this file: write it into one of its own and name that with %s, or set %s", file, secretVariables[path])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,11 +60,17 @@ func (f *Fit) table(b *strings.Builder) {
 	for _, cod := range []float64{f.Model.Inputs[0].Low, f.Usual[0], f.Model.Inputs[0].High} {
 		at[0] = cod
 		value, low, high := f.Model.Apply(at)
-		fmt.Fprintf(b, "%8.4g  %10.3g  %.3g and %.3g\n", cod, value, low, high)
+		fmt.Fprintf(b, "%8s  %10s  %s and %s\n", figure(cod), figure(value), figure(low), figure(high))
 	}
 	for j, in := range f.Model.Inputs[1:] {
 		fmt.Fprintf(b, "with %s at its usual %.3g\n", in.Parameter, f.Usual[j+1])
 	}
+}
+
+// figure writes v with three significant digits, and never as 2.24e+03.
+func figure(v float64) string {
+	scale := math.Pow(10, 2-math.Floor(math.Log10(v)))
+	return strconv.FormatFloat(math.Round(v*scale)/scale, 'f', -1, 64)
 }
 
 // list writes the outliers.
@@ -75,7 +82,7 @@ func (f *Fit) list(b *strings.Builder, zone *time.Location) {
 	}
 	b.WriteString("\nOutliers: look each up in the laboratory's report; leave it in unless something was wrong with it\n")
 	for _, p := range far {
-		fmt.Fprintf(b, "  %s  COD %.4g  BOD %.4g, where the others make one expect %.3g\n", p.Time.In(zone).Format("2006-01-02 15:04"), p.COD, p.BOD, p.Unseen)
+		fmt.Fprintf(b, "  %s  COD %.4g  BOD %.4g, where the others make one expect %s\n", p.Time.In(zone).Format("2006-01-02 15:04"), p.COD, p.BOD, figure(p.Unseen))
 	}
 }
 
