@@ -2,6 +2,7 @@ package estimate
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -191,7 +192,7 @@ func TestParseTellsEveryFault(t *testing.T) {
 				t.Fatalf("%q is not in\n%s", test.old, good)
 			}
 			_, err := Parse("m.yaml", []byte(bad))
-			if _, ok := err.(strict.Faults); !ok {
+			if _, ok := errors.AsType[strict.Faults](err); !ok {
 				t.Fatalf("error %v is a %T, want strict.Faults", err, err)
 			}
 			if !strings.HasPrefix(err.Error(), test.want) {

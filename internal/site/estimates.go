@@ -1,6 +1,7 @@
 package site
 
 import (
+	"errors"
 	"time"
 
 	"tofuwatch/internal/estimate"
@@ -57,7 +58,8 @@ func (l *loader) model(v strict.Value) *estimate.Model {
 	}
 	m, err := estimate.Parse(v.Written(), data)
 	if err != nil {
-		for _, f := range err.(strict.Faults) { // Parse returns no other
+		faults, _ := errors.AsType[strict.Faults](err) // Parse returns no other
+		for _, f := range faults {
 			v.Fault("%v", f)
 		}
 		return nil

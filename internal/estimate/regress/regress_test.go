@@ -1,6 +1,7 @@
 package regress
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -305,7 +306,7 @@ func TestRunRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Run(test.pairs, options(test.with...))
-			refused, ok := err.(Refusals)
+			refused, ok := errors.AsType[Refusals](err)
 			if !ok {
 				t.Fatalf("error %v, want refusals", err)
 			}
