@@ -59,18 +59,39 @@ func (d *Deriver) Derive(observations []water.Observation) []water.Observation {
 			if !ok || !m.Covers(values) {
 				continue
 			}
-			value, low, high := m.Apply(values)
-			if math.IsNaN(low) { // the covariance, changed by hand, is none
-				continue
+			if e, ok := m.estimate(o, values, flag); ok {
+				derived = append(derived, e)
 			}
-			derived = append(derived, water.Observation{
-				Station: o.Station, Parameter: m.parameter, Method: water.Estimate,
-				Value: rounded(value), Flag: flag, Time: o.Time,
-				Estimation: &water.Estimation{Model: m.ID, Low: rounded(low), High: rounded(high)},
-			})
 		}
 	}
 	return derived
+}
+
+// Revise returns the estimate that stands beside a COD whose flag was corrected
+// later, with that flag: an estimate is no better than what it was made of. It
+// stands in the place of the one that Derive gave. ok is false if there is none,
+// as for a model with more inputs, whose other values are not known here.
+func (d *Deriver) Revise(o water.Observation) (revised water.Observation, ok bool) {
+	if o.Method != water.Sensor || o.Flag == water.Missing {
+		return water.Observation{}, false
+	}
+	for _, m := range d.models[o.Station.ID] {
+		values := []float64{o.Value}
+		if o.Parameter == m.inputs[0] && len(m.inputs) == 1 && m.Holds(o.Time) && m.Covers(values) {
+			return m.estimate(&o, values, o.Flag)
+		}
+	}
+	return water.Observation{}, false
+}
+
+// estimate returns the estimate beside o from values.
+func (m *applied) estimate(o *water.Observation, values []float64, flag water.Flag) (e water.Observation, ok bool) {
+	value, low, high := m.Apply(values)
+	return water.Observation{
+		Station: o.Station, Parameter: m.parameter, Method: water.Estimate,
+		Value: rounded(value), Flag: flag, Time: o.Time,
+		Estimation: &water.Estimation{Model: m.ID, Low: rounded(low), High: rounded(high)},
+	}, !math.IsNaN(low) // as it is where the covariance was changed by hand, and is none
 }
 
 func usable(o *water.Observation) bool {

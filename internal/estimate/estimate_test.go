@@ -160,6 +160,40 @@ func TestDerive(t *testing.T) {
 	}
 }
 
+func TestRevise(t *testing.T) {
+	p := parameters(t)
+	d, err := NewDeriver([]*Model{half(), cloudy()}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(code string, value float64, flag water.Flag, at time.Time) water.Observation {
+		o := sees(t, code, value, flag, at)
+		o.Parameter = p.Lookup([]byte(code))
+		return o
+	}
+	for _, flag := range []water.Flag{water.Good, water.NotEvaluated, water.Suspect, water.Bad} {
+		want := of(BOD, 150, flag, seven)
+		want.Method, want.Estimation = water.Estimate, &water.Estimation{Model: half().ID, Low: 122.8, High: 183.2}
+		got, ok := d.Revise(of(COD, 300, flag, seven))
+		if diff := cmp.Diff(got, want, sameParts); !ok || diff != "" {
+			t.Errorf("%s: %t, estimate (-got +want):\n%s", flag, ok, diff)
+		}
+	}
+	lab := of(COD, 300, water.Bad, seven)
+	lab.Method = water.Lab
+	for name, o := range map[string]water.Observation{
+		"outside of the range":   of(COD, 700, water.Bad, seven),
+		"a model with turbidity": of(COD, 300, water.Bad, cloudy().From),
+		"another parameter":      of("ph", 300, water.Bad, seven),
+		"missing":                of(COD, math.NaN(), water.Missing, seven),
+		"a laboratory's":         lab,
+	} {
+		if got, ok := d.Revise(o); ok {
+			t.Errorf("%s: estimate %+v, want none", name, got)
+		}
+	}
+}
+
 func TestParseTellsEveryFault(t *testing.T) {
 	good := string(cloudy().Format())
 	if _, err := Parse("m.yaml", []byte(good)); err != nil {
