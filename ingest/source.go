@@ -19,6 +19,9 @@ const stationLevel = "{station}"
 // Filter returns the MQTT topic filter that s subscribes to.
 func (s Source) Filter() string { return strings.Replace(s.Topic, stationLevel, "+", 1) }
 
+// Of returns the topic of one station, of a source whose other levels are plain.
+func (s Source) Of(station string) string { return strings.Replace(s.Topic, stationLevel, station, 1) }
+
 // Station returns the station that topic names, if topic is one of s.
 func (s Source) Station(topic string) (id string, ok bool) {
 	pattern := s.Topic
@@ -43,3 +46,6 @@ func (s Source) Station(topic string) (id string, ok bool) {
 
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
+
+// Notices is the source of what people say of work on a station's sensors.
+var Notices = Source{Topic: "tofu/" + stationLevel + "/maintenance"}
