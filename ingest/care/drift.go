@@ -114,18 +114,18 @@ func (d Drift) Correct(value float64, flag water.Flag, at time.Time) (float64, w
 func (d Drift) Explain(zone *time.Location) string {
 	amount := func(a float64) string {
 		if d.Relative {
-			return fmt.Sprintf("%.1f %%", 100*a)
+			return fmt.Sprintf("%.1f %%", 100*a+0) // + 0: never "-0.0"
 		}
-		return fmt.Sprintf("%.2f", a)
+		return fmt.Sprintf("%.2f", a+0)
 	}
-	found := "since " + d.From.In(zone).Format("2006-01-02 15:04 MST") + " its error grew to " +
-		amount(-d.Fouling) + " by fouling and " + amount(-d.Own) + " by drift"
+	found := fmt.Sprintf("since %s its error grew to %s by fouling and %s by drift",
+		d.From.In(zone).Format("2006-01-02 15:04 MST"), amount(-d.Fouling), amount(-d.Own))
 	most := math.Abs(d.Fouling) + math.Abs(d.Own)
 	switch {
 	case !d.Matters():
 		return found + "; up to " + amount(d.criteria.correct) + " is left as it is"
 	case most > d.criteria.discard:
-		return found + "; its readings are corrected, and flagged bad from where the error is past " + amount(d.criteria.discard)
+		return found + "; its readings are corrected, and flagged bad from where it is past " + amount(d.criteria.discard)
 	default:
 		return found + ", past " + amount(d.criteria.correct) + "; its readings are corrected"
 	}

@@ -60,8 +60,10 @@ type checkField struct {
 
 func checkFields(c *water.Check) []checkField {
 	return []checkField{
-		{"reference", &c.Reference}, {"before", &c.Before},
-		{"after_cleaning", &c.AfterCleaning}, {"after_calibration", &c.AfterCalibration},
+		{"reference", &c.Reference},
+		{"before", &c.Before},
+		{"after_cleaning", &c.AfterCleaning},
+		{"after_calibration", &c.AfterCalibration},
 	}
 }
 

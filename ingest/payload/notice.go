@@ -210,12 +210,9 @@ func (n *notice) list() error {
 // time decodes a time: as [Native] does, but that a clock without a zone is never
 // taken for one.
 func (n *notice) time(name string, into *time.Time) error {
-	text, kind, err := n.plain()
-	if err != nil {
+	text, kind, err := n.plain(name, wantTime)
+	if err != nil || kind == jx.String && noValue(text) {
 		return err
-	}
-	if kind == jx.String && noValue(text) {
-		return nil
 	}
 	bad := quote(text) + "; " + wantTime
 	if at, ok := rfc3339(text); ok && kind == jx.String {
@@ -230,7 +227,7 @@ func (n *notice) time(name string, into *time.Time) error {
 }
 
 // plain decodes a number or a string, of which it returns the text.
-func (n *notice) plain() (text []byte, kind jx.Type, err error) {
+func (n *notice) plain(name, want string) (text []byte, kind jx.Type, err error) {
 	switch kind = n.dec.Next(); kind {
 	case jx.Number:
 		text, err = n.dec.Raw()
@@ -238,7 +235,7 @@ func (n *notice) plain() (text []byte, kind jx.Type, err error) {
 		text, err = n.dec.StrBytes()
 		text = bytes.Trim(text, whiteSpace)
 	default:
-		text = []byte(kindWords(kind))
+		return nil, kind, fmt.Errorf("%s is %s; %s", name, kindWords(kind), want)
 	}
 	return text, kind, broken(err)
 }
@@ -262,11 +259,12 @@ func (n *notice) remark(name string, into *string) error {
 }
 
 func (n *notice) number(name string, into *float64) error {
-	text, kind, err := n.plain()
+	const want = "want a number such as 7.12"
+	text, kind, err := n.plain(name, want)
 	if err != nil || kind == jx.String && noValue(text) {
 		return err
 	}
-	bad := quote(text) + "; want a number such as 7.12"
+	bad := quote(text) + "; " + want
 	if isNumber(text) {
 		*into, bad = finite(text)
 	}
