@@ -20,17 +20,18 @@ const (
 )
 
 // EncodeCare appends the maintenance and the visits of an outcome to dst in line
-// protocol: a line for each. The timestamp of a maintenance is when it began; "to",
-// in Unix milliseconds, is when it is over, as Grafana's annotations have it.
+// protocol: a line for each. The timestamp of a maintenance is when it began; until,
+// in Unix milliseconds, is when it is over, as Grafana's annotations have it. No
+// name is a word of InfluxQL.
 //
-//	maintenance,scope=do+ph,station=ipal-01 to=1795424400000i,ended=false,planned=false,by="Sari",note="cleaning" 1795417200000000000
-//	calibration,parameter=ph,station=ipal-01 reference=7,before=7.12,after_cleaning=7.05,after_calibration=7,by="Sari" 1795417200000000000
+//	maintenance,scope=do+ph,station=ipal-01 until=1795424400000i,ended=false,planned=false,who="Sari",note="cleaning" 1795417200000000000
+//	calibration,parameter=ph,station=ipal-01 reference=7,before=7.12,after_cleaning=7.05,after_calibration=7,who="Sari" 1795417200000000000
 //
 // Who and why is text of people, one line, and quoted; nothing else of it needs
 // escaping.
 func EncodeCare(dst []byte, o ingest.Outcome) []byte {
 	for _, m := range o.Maintenance {
-		dst = fmt.Appendf(dst, "%s,scope=%s,station=%s to=%di,ended=%t,planned=%t",
+		dst = fmt.Appendf(dst, "%s,scope=%s,station=%s until=%di,ended=%t,planned=%t",
 			MaintenanceMeasurement, m.Scope(), m.Station.ID, m.To.UnixMilli(), m.Ended, m.Planned)
 		dst = appendRemarks(dst, m.By, m.Note)
 		dst = appendTime(dst, m.From)
@@ -70,7 +71,7 @@ func checkFields(c *water.Check) []checkField {
 var textEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 func appendRemarks(dst []byte, by, note string) []byte {
-	for _, f := range []struct{ name, text string }{{"by", by}, {"note", note}} {
+	for _, f := range []struct{ name, text string }{{"who", by}, {"note", note}} {
 		if f.text != "" {
 			dst = append(dst, ","+f.name+`="`+textEscaper.Replace(f.text)+`"`...)
 		}
@@ -104,13 +105,13 @@ func DecodeCare(lines []byte, stations map[string]*water.Station, parameters *wa
 		}
 		switch l.measurement {
 		case MaintenanceMeasurement:
-			to, err := strconv.ParseInt(strings.TrimSuffix(l.fields["to"], "i"), 10, 64)
+			to, err := strconv.ParseInt(strings.TrimSuffix(l.fields["until"], "i"), 10, 64)
 			if err != nil {
 				return maintenance, visits, fmt.Errorf("read point %q: %w", line, err)
 			}
 			m := water.Maintenance{
 				Station: station, From: l.at, To: time.UnixMilli(to).UTC(), Ended: l.fields["ended"] == "true",
-				By: l.fields["by"], Note: l.fields["note"],
+				By: l.fields["who"], Note: l.fields["note"],
 			}
 			scope := l.tags["scope"]
 			for code := range strings.SplitSeq(scope, "+") {
@@ -124,7 +125,7 @@ func DecodeCare(lines []byte, stations map[string]*water.Station, parameters *wa
 		case CalibrationMeasurement:
 			v := water.Visit{
 				Station: station, Parameter: parameters.Lookup([]byte(l.tags["parameter"])), Time: l.at,
-				By: l.fields["by"], Note: l.fields["note"],
+				By: l.fields["who"], Note: l.fields["note"],
 			}
 			for _, f := range checkFields(&v.Check) {
 				*f.value = math.NaN()
