@@ -19,9 +19,6 @@ const stationLevel = "{station}"
 // Filter returns the MQTT topic filter that s subscribes to.
 func (s Source) Filter() string { return strings.Replace(s.Topic, stationLevel, "+", 1) }
 
-// Of returns the topic of one station, of a source whose other levels are plain.
-func (s Source) Of(station string) string { return strings.Replace(s.Topic, stationLevel, station, 1) }
-
 // Station returns the station that topic names, if topic is one of s.
 func (s Source) Station(topic string) (id string, ok bool) {
 	pattern := s.Topic
@@ -43,6 +40,10 @@ func (s Source) Station(topic string) (id string, ok bool) {
 		pattern, topic = patternRest, rest
 	}
 }
+
+// Of returns the topics that a station publishes to: a filter, if a level may be
+// anything.
+func (s Source) Of(station string) string { return strings.Replace(s.Topic, stationLevel, station, 1) }
 
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
