@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tofuwatch/internal/ingester"
+	"tofuwatch/internal/site"
 	"tofuwatch/internal/testenv"
 )
 
@@ -141,7 +143,7 @@ func TestMaintenance(t *testing.T) {
 	works(0)
 
 	// What can't be followed, and what InfluxDB can't take.
-	n.sendAll(maintenance, `{"state":"start","paramters":["ph"]}`)
+	n.sendAll(maintenance, `{"state":"start","sensors":["ph"]}`)
 	past := time.Now().AddDate(0, 0, -20).Truncate(time.Second)
 	n.writePoint(fmt.Sprintf(`maintenance,station=poison until="text" %d`, past.UnixNano()))
 	n.sendAll("tofu/ipal-02/maintenance", fmt.Sprintf(`{"state":"start","time":%d,"note":"x_qc=1i y"}`, past.Unix()))
@@ -154,7 +156,7 @@ func TestMaintenance(t *testing.T) {
 	for i, want := range []struct {
 		reason, detail string
 		readings       int
-	}{{"bad_notice", `no key "paramters"; have state, parameters`, 1}, {"refused", "field type conflict", 0}} {
+	}{{"bad_notice", `no key "sensors"; have state, parameters`, 1}, {"refused", "field type conflict", 0}} {
 		if l := n.letters()[i]; string(l.Reason) != want.reason || !strings.Contains(l.Detail, want.detail) || l.Readings != want.readings {
 			t.Errorf("got dead letter %+v, want %+v", l, want)
 		}
@@ -336,6 +338,21 @@ func correctsDrift(n *network) {
 	for _, metric := range []string{"tofuwatch_reading", "tofuwatch_exceedances_total", "tofuwatch_observations_total"} {
 		if v, ok := n.series(metric, "method=corrected"); ok {
 			t.Errorf("got %s %v of corrected readings, want none", metric, v)
+		}
+	}
+}
+
+// What the ingester subscribes to it may read, where the broker asks who it is.
+func TestIngesterMayReadWhatItSubscribesTo(t *testing.T) {
+	t.Parallel()
+	s, err := site.Load("../../deploy/site.example.yaml", func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := accessRules(s)
+	for _, filter := range ingester.MQTTOptions(s, nil).Filters {
+		if !rules.MayRead(s.MQTT.Username, filter) {
+			t.Errorf("the ingester may not read %s", filter)
 		}
 	}
 }
