@@ -47,3 +47,6 @@ func (s Source) Of(station string) string { return strings.Replace(s.Topic, stat
 
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
+
+// Notices is the source of what people say of work on a station's sensors.
+var Notices = Source{Topic: "tofu/" + stationLevel + "/maintenance"}

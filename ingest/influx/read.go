@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,173 +17,100 @@ import (
 	"tofuwatch/internal/water"
 )
 
-// A Reader reads observations back. It asks in InfluxQL, which 1.8 and 2.x both
-// answer; on 2.x the bucket is found under the name of a database.
+// A Reader reads back what was stored. It asks in InfluxQL, which 1.8 and
+// 2.x both understand; Flux is off in 1.8 unless somebody turns it on.
 type Reader struct {
-	client influxdb2.Client
-	o      Options
+	client           influxdb2.Client
+	o                Options
+	database, policy string // policy is empty for the default one
 }
 
-// NewReader returns a reader that uses client.
-func NewReader(client influxdb2.Client, o Options) *Reader { return &Reader{client, o} }
-
-// mostStatements bounds those of one request.
-const mostStatements = 50
-
-// Between returns what is stored of parameters at a station by a method from from
-// until before to, oldest first, those of one sample as neighbours. The stations
-// of what it returns have the kind that they had then.
-func (r *Reader) Between(ctx context.Context, s *water.Station, m water.Method, parameters []*water.Parameter, from, to time.Time) ([]water.Observation, error) {
-	answers, err := r.read(ctx, s, m, parameters, []span{{from, to}})
-	if err != nil {
-		return nil, err
-	}
-	return answers[0], nil
+// NewReader returns a reader of what a writer with the same options writes. On
+// 2.x the token must be one that may read the bucket.
+func NewReader(client influxdb2.Client, o Options) *Reader {
+	r := &Reader{client: client, o: o}
+	r.database, r.policy, _ = strings.Cut(o.Bucket, "/")
+	return r
 }
 
-// Around is Between for what lies within window of each of times, both ends
-// included.
-func (r *Reader) Around(ctx context.Context, s *water.Station, m water.Method, parameters []*water.Parameter, times []time.Time, window time.Duration) ([][]water.Observation, error) {
-	spans := make([]span, len(times))
-	for i, at := range times {
-		spans[i] = span{at.Add(-window), at.Add(window + 1)}
-	}
-	var all [][]water.Observation
-	for part := range slices.Chunk(spans, mostStatements) {
-		answers, err := r.read(ctx, s, m, parameters, part)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, answers...)
-	}
-	return all, nil
-}
-
-// A span is a time, without its end.
-type span struct{ from, to time.Time }
-
-// read asks one question a span.
-func (r *Reader) read(ctx context.Context, s *water.Station, m water.Method, parameters []*water.Parameter, spans []span) ([][]water.Observation, error) {
-	var fields []string
-	for _, p := range parameters {
-		for _, suffix := range []string{"", flagSuffix, censorSuffix, lowSuffix, highSuffix, modelSuffix} {
-			fields = append(fields, `"`+p.Code+suffix+`"`)
-		}
-	}
-	var q strings.Builder
-	for _, span := range spans {
-		// Neither station nor code needs escaping: the site file lets through none that does.
-		fmt.Fprintf(&q, `SELECT %s FROM %q WHERE "station" = '%s' AND "method" = '%s' AND time >= %d AND time < %d GROUP BY "kind";`,
-			strings.Join(fields, ", "), Measurement, s.ID, m, span.from.UnixNano(), span.to.UnixNano())
-	}
-	database, retention, _ := strings.Cut(r.o.Bucket, "/")
-	form := url.Values{"db": {database}, "q": {q.String()}, "epoch": {"ns"}}
-	if retention != "" {
-		form.Set("rp", retention)
-	}
-	var answers [][]water.Observation
-	failure := r.client.HTTPService().DoPostRequest(ctx, r.o.URL.JoinPath("query").String(), strings.NewReader(form.Encode()), func(req *http.Request) {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}, func(resp *http.Response) (err error) {
-		defer resp.Body.Close()
-		answers, err = decodeAnswers(resp.Body, s, m, parameters)
+// Readings returns what the sensor for p at s measured at from or later and before
+// to, oldest first: atMost of them, so that there may be more behind the last.
+func (r *Reader) Readings(ctx context.Context, s *water.Station, p *water.Parameter, from, to time.Time, atMost int) ([]water.Observation, error) {
+	// Nothing needs escaping: see Encode.
+	q := fmt.Sprintf(
+		`SELECT "%s", "%s" FROM "%s" WHERE station = '%s' AND method = '%s' AND time >= %d AND time < %d LIMIT %d`,
+		p.Code, p.Code+flagSuffix, Measurement, s.ID, water.Sensor, from.UnixNano(), to.UnixNano(), atMost,
+	)
+	var readings []water.Observation
+	err := r.ask(ctx, q, func(answer io.Reader) (err error) {
+		readings, err = decodeReadings(answer, s, p)
 		return err
 	})
-	var err error
-	switch {
-	case failure != nil:
-		err = fmt.Errorf("%w; %s", failure, Hint(failure, r.o))
-	case len(answers) != len(spans):
-		err = fmt.Errorf("%d answers to %d questions", len(answers), len(spans))
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s values of %s back from InfluxDB: %w", m, s.ID, err)
+		return nil, fmt.Errorf("read %s of %s back: %w", p.Code, s.ID, err)
 	}
-	return answers, nil
+	return readings, nil
 }
 
-// decodeAnswers reads InfluxDB's answer, which has one result a statement, and in
-// it one series a kind:
+// ask has decode read the answer to q. Times in it are Unix nanoseconds.
+func (r *Reader) ask(ctx context.Context, q string, decode func(io.Reader) error) error {
+	form := url.Values{"db": {r.database}, "epoch": {"ns"}, "q": {q}}
+	if r.policy != "" {
+		form.Set("rp", r.policy)
+	}
+	failed := r.client.HTTPService().DoPostRequest(ctx, r.o.URL.JoinPath("query").String(), strings.NewReader(form.Encode()), func(request *http.Request) {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}, func(response *http.Response) error {
+		defer response.Body.Close()
+		return decode(response.Body)
+	})
+	if failed != nil { // a nil of its type would be an error
+		return failed
+	}
+	return nil
+}
+
+// decodeReadings reads InfluxDB's answer:
 //
-//	{"results":[{"statement_id":0,"series":[{"name":"water_quality","tags":{"kind":"effluent"},
-//	 "columns":["time","bod","bod_qc"],"values":[[1795417200000000000,142,1]]}]}]}
-func decodeAnswers(r io.Reader, s *water.Station, m water.Method, parameters []*water.Parameter) ([][]water.Observation, error) {
+//	{"results":[{"series":[{"name":"water_quality","columns":["time","ph","ph_qc"],
+//	 "values":[[1795417200000000000,6.9,1],[1795417320000000000,null,9]]}]}]}
+func decodeReadings(body io.Reader, s *water.Station, p *water.Parameter) ([]water.Observation, error) {
 	var answer struct {
 		Results []struct {
 			Error  string
-			Series []struct {
-				Tags    map[string]string
-				Columns []string
-				Values  [][]any
-			}
+			Series []struct{ Values [][3]json.Number }
 		}
 	}
-	decoder := json.NewDecoder(r)
-	decoder.UseNumber() // nanoseconds do not fit into a float64
-	if err := decoder.Decode(&answer); err != nil {
-		return nil, fmt.Errorf("decode the answer: %w", err)
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("the answer is not InfluxDB's: %w", err)
 	}
-	all := make([][]water.Observation, len(answer.Results))
-	for i, result := range answer.Results {
+	var readings []water.Observation
+	for _, result := range answer.Results {
 		if result.Error != "" {
 			return nil, errors.New(result.Error)
 		}
 		for _, series := range result.Series {
-			station := s
-			if kind := water.Kind(series.Tags["kind"]); kind != s.Kind {
-				then := *s
-				then.Kind = kind
-				station = &then
-			}
-			for _, values := range series.Values {
-				row := make(map[string]any, len(values))
-				for j, v := range values {
-					row[series.Columns[j]] = v
+			for _, row := range series.Values {
+				ns, err := row[0].Int64()
+				o := water.Observation{
+					Station: s, Parameter: p, Method: water.Sensor,
+					Value: math.NaN(), Flag: water.Missing, Time: time.Unix(0, ns).UTC(),
 				}
-				number, _ := row["time"].(json.Number)
-				ns, err := number.Int64()
+				if row[1] != "" && err == nil { // null otherwise
+					o.Flag = water.NotEvaluated // should the flag be gone
+					o.Value, err = row[1].Float64()
+				}
+				if row[2] != "" && err == nil {
+					var flag int64
+					flag, err = row[2].Int64()
+					o.Flag = water.Flag(flag)
+				}
 				if err != nil {
-					return nil, fmt.Errorf("decode the answer: %w", err)
+					return nil, fmt.Errorf("the answer has the row %v: %w", row, err)
 				}
-				for _, p := range parameters {
-					o := water.Observation{Station: station, Parameter: p, Method: m, Time: time.Unix(0, ns).UTC()}
-					if fill(&o, row) {
-						all[i] = append(all[i], o)
-					}
-				}
+				readings = append(readings, o)
 			}
 		}
-		slices.SortStableFunc(all[i], func(a, b water.Observation) int { return a.Time.Compare(b.Time) })
 	}
-	return all, nil
-}
-
-// fill completes o from a row, and reports whether there is such an observation.
-func fill(o *water.Observation, row map[string]any) bool {
-	number := func(suffix string) float64 {
-		n, ok := row[o.Parameter.Code+suffix].(json.Number)
-		if !ok {
-			return math.NaN()
-		}
-		f, err := n.Float64()
-		if err != nil {
-			return math.NaN()
-		}
-		return f
-	}
-	flag := number(flagSuffix)
-	if math.IsNaN(flag) {
-		return false
-	}
-	o.Flag, o.Value = water.Flag(flag), number("")
-	if math.IsNaN(o.Value) {
-		o.Flag = water.Missing
-	}
-	if censor, ok := row[o.Parameter.Code+censorSuffix].(string); ok {
-		o.Censor = water.Censor(censor)
-	}
-	if model, ok := row[o.Parameter.Code+modelSuffix].(string); ok {
-		o.Estimation = &water.Estimation{Model: model, Low: number(lowSuffix), High: number(highSuffix)}
-	}
-	return true
+	return readings, nil
 }

@@ -26,6 +26,10 @@ func TestRules(t *testing.T) {
 	}{
 		{"ipal-01", "tofu/ipal-01/readings", true, false},
 		{"ipal-01", "tofu/ipal-01/status", true, false},
+		{"ipal-01", "tofu/ipal-01/maintenance", true, false},
+		{"ipal-01", "tofu/bajak-hilir/maintenance", false, false},
+		{"tofuwatch", "tofu/+/status", false, true},
+		{"tofuwatch", "tofu/+/maintenance", false, true},
 		{"ipal-01", "v2/ipal-01/ph", true, false},
 		{"ipal-01", "v2/ipal-01/ph/raw", false, false},
 		{"ipal-01", "tofu/bajak-hilir/readings", false, false},

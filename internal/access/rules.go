@@ -19,11 +19,15 @@ import (
 type Rules struct {
 	Ingester string          // its username
 	Stations []string        // their IDs, which are their usernames too
-	Sources  []ingest.Source // what stations publish; presence is added
+	Sources  []ingest.Source // what stations publish; presence and notices are added
 }
 
-// topics are the sources' and that of presence.
-func (r Rules) topics() []ingest.Source { return append(slices.Clone(r.Sources), ingest.Presence) }
+// topics are the sources', and those of presence and of notices. Who works on a
+// station's sensors has the station's credentials, which could as well lie about
+// the water.
+func (r Rules) topics() []ingest.Source {
+	return append(slices.Clone(r.Sources), ingest.Presence, ingest.Notices)
+}
 
 // MayPublish reports whether somebody may publish to a topic.
 func (r Rules) MayPublish(username, topic string) bool {

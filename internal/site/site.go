@@ -28,6 +28,9 @@ type Site struct {
 	Stations   []Station         // in the order of the file; at least one
 	Recipients []Recipient       // in the order of the file
 	SMTP       *SMTP             // nil if the file has none
+	// LongestMaintenance is when work that was started by message is over at the
+	// latest; 0 if the file does not say.
+	LongestMaintenance time.Duration
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.
@@ -66,9 +69,11 @@ type InfluxDB struct {
 // Its Latitude and Longitude are NaN where the file gives none.
 type Station struct {
 	*water.Station
-	Standards []string          // names of regulations; the strictest bound binds; nil: none
-	Limits    map[string]Limit  // the site's own, by parameter code; nil: none
-	Estimates []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
+	Standards []string         // names of regulations; the strictest bound binds; nil: none
+	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	// Maintenance is planned work on the sensors, in the order of the file.
+	Maintenance []water.Maintenance
+	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -117,4 +122,13 @@ func (s *Site) Station(id string) (Station, bool) {
 		}
 	}
 	return Station{}, false
+}
+
+// Maintenance returns the planned work at all stations.
+func (s *Site) Maintenance() []water.Maintenance {
+	var all []water.Maintenance
+	for _, st := range s.Stations {
+		all = append(all, st.Maintenance...)
+	}
+	return all
 }

@@ -25,6 +25,9 @@ type Observation struct {
 	Flag      Flag      // the worst that any test said
 	Time      time.Time // when the water was sampled, UTC
 	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
+	// Maintenance says that people worked on the sensor: Flag is Bad or Missing,
+	// and nobody is told of the value.
+	Maintenance bool
 	// Estimation says how Value was calculated. It is nil unless Method is
 	// Estimate, and may be nil even then.
 	Estimation *Estimation
