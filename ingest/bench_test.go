@@ -10,7 +10,6 @@ import (
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/influx"
 	"tofuwatch/ingest/payload"
-	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/water"
 )
 
@@ -73,12 +72,9 @@ func newPipeline(b *testing.B, stations map[string]*water.Station, spool ingest.
 	if err != nil {
 		b.Fatal(err)
 	}
-	judge := quality.NewJudge(parameters, func(_ *water.Station, p *water.Parameter) quality.Settings {
-		return quality.Defaults(p, quality.NewSpan(p.Min, p.Max), 10*time.Minute)
-	})
 	return ingest.NewPipeline(ingest.Options{
 		Sources:  []ingest.Source{{Topic: "tofu/{station}/readings", Decode: payload.Native}},
-		Stations: stations, Parameters: parameters, Judge: judge,
+		Stations: stations, Parameters: parameters,
 	}, spool, nobody{}, slog.New(slog.DiscardHandler))
 }
 

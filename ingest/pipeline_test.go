@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tofuwatch/ingest/payload"
-	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/water"
 )
 
@@ -45,13 +44,6 @@ type heldSpool struct{ done []func(error) }
 
 func (s *heldSpool) Append(_ Outcome, done func(error)) { s.done = append(s.done, done) }
 
-// newJudge is one that holds readings against the defaults.
-func newJudge() *quality.Judge {
-	return quality.NewJudge(parameters(), func(_ *water.Station, p *water.Parameter) quality.Settings {
-		return quality.Defaults(p, quality.NewSpan(p.Min, p.Max), 2*time.Minute)
-	})
-}
-
 // recorder is an observer that remembers.
 type recorder struct {
 	observations []water.Observation
@@ -72,7 +64,6 @@ func newTestPipeline(spool Spool, observer Observer, refused func(error)) *Pipel
 		Sources:    []Source{{"tofu/{station}/readings", payload.Native}, {"old/{station}/#", payload.Native}},
 		Stations:   map[string]*water.Station{outlet.ID: outlet},
 		Parameters: parameters(),
-		Judge:      newJudge(),
 		Refused:    refused,
 	}, spool, observer, slog.New(slog.DiscardHandler))
 }
@@ -119,6 +110,35 @@ func TestDecideKeepsReadings(t *testing.T) {
 		t.Errorf("outcome for the other source (-got +want):\n%s", diff)
 	}
 	if got, want := want.Readings(), 5; got != want {
+		t.Errorf("Readings() = %d, want %d", got, want)
+	}
+}
+
+// What is derived stands behind what was sent, and counts.
+func TestDecideDerives(t *testing.T) {
+	p := newTestPipeline(nil, nil, nil)
+	var given []water.Observation
+	p.o.Derive = func(o []water.Observation) []water.Observation {
+		given = slices.Clone(o)
+		derived := seen("bod", 143, water.Good, sampled)
+		derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+		return []water.Observation{derived}
+	}
+	o := p.Decide(Message{
+		Topic:    "tofu/ipal-01/readings",
+		Payload:  []byte(`[{"time":"2026-11-23T07:00:00Z","cod":286.5,"ph":7},{"cod":3}]`),
+		Received: received,
+	})
+	sent := []water.Observation{seen("cod", 286.5, water.Good, sampled), seen("ph", 7, water.Good, sampled)}
+	if diff := cmp.Diff(given, sent, sameValues); diff != "" {
+		t.Errorf("derived from (-got +want):\n%s", diff)
+	}
+	derived := seen("bod", 143, water.Good, sampled)
+	derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+	if diff := cmp.Diff(o.Observations, append(sent, derived), sameValues); diff != "" {
+		t.Errorf("observations (-got +want):\n%s", diff)
+	}
+	if got, want := o.Readings(), 4; got != want { // one has no time
 		t.Errorf("Readings() = %d, want %d", got, want)
 	}
 }
@@ -191,6 +211,7 @@ func TestDecideGivesReasons(t *testing.T) {
 	given := []water.Reason{
 		water.Malformed, water.TooLarge, water.TooDeep, water.TooMany, water.NoReading, water.UnknownTopic,
 		water.UnknownStation, water.NoTime, water.BadTime, water.BadValue, water.DuplicateKey,
+		water.BadNotice,              // TestDecideNotices
 		water.Refused, water.Damaged, // given by other packages
 	}
 	for _, reason := range water.Reasons() {
@@ -341,7 +362,7 @@ func TestRefusedCorrectionsAreToldAgain(t *testing.T) {
 	}
 	refuse = nil
 	p.Handle(flat(3, 102))
-	want[0].Was = water.Suspect
+	want[0].Was = 0 // nobody knows who was told
 	if diff := cmp.Diff(last.Corrections, want, sameValues); diff != "" {
 		t.Errorf("when it comes again (-got +want):\n%s", diff)
 	}

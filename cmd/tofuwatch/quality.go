@@ -94,7 +94,7 @@ judged for four weeks. --write keeps its records as CSV files, one a sensor.`,
 		}
 		if settings == nil {
 			at.Instruments[p.Code] = water.Instrument{Parameter: p, Min: p.Min, Max: p.Max, Interval: every}
-			settings = defaultSettings
+			settings = quality.DefaultsAt
 		}
 		return score.Judge(parameters, []score.Record{{Station: at, Parameter: p, Readings: readings}}, settings).Write(cmd.OutOrStdout(), except...)
 	}
@@ -122,12 +122,6 @@ func settingsFor(config, station string) (*water.Parameters, func(*water.Station
 	return s.Parameters, s.Settings, st.Station, nil
 }
 
-// defaultSettings are the defaults for an instrument of a station.
-func defaultSettings(s *water.Station, p *water.Parameter) quality.Settings {
-	i := s.Instruments[p.Code]
-	return quality.Defaults(p, quality.NewSpan(i.Min, i.Max), i.Interval)
-}
-
 func simulatedReport(cmd *cobra.Command, scenario simulate.Scenario, seed uint64, writeTo string, except []string) error {
 	parameters, records, err := score.Simulated(scenario, seed, simulatedFrom, simulatedDays)
 	if err != nil {
@@ -138,7 +132,7 @@ func simulatedReport(cmd *cobra.Command, scenario simulate.Scenario, seed uint64
 			return err
 		}
 	}
-	return score.Judge(parameters, records, defaultSettings).Write(cmd.OutOrStdout(), except...)
+	return score.Judge(parameters, records, quality.DefaultsAt).Write(cmd.OutOrStdout(), except...)
 }
 
 func writeRecords(folder string, records []score.Record) error {

@@ -14,10 +14,15 @@ import (
 // Measurement is where all observations are.
 const Measurement = "water_quality"
 
-// Suffixes that make the fields beside an observation's value from its own.
+// The suffixes make the fields that stand beside a value from the field of the
+// value. That of the flag is a reading's last.
 const (
-	flagSuffix  = "_qc"
-	testsSuffix = "_qc_tests"
+	flagSuffix   = "_qc"
+	testsSuffix  = "_qc_tests" // a digit for each test; a string
+	censorSuffix = "_censor"   // "<", ">" or ""
+	lowSuffix    = "_low"      // with the next, what is told of an estimated value
+	highSuffix   = "_high"     //
+	modelSuffix  = "_model"    // a string
 )
 
 // flagField is what every reading has once in a line, whatever else it has.
@@ -56,6 +61,9 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 			dst = append(dst, '=')
 			dst = strconv.AppendFloat(dst, o.Value, 'g', -1, 64)
 			dst = append(dst, ',')
+			if o.Estimation != nil {
+				dst = appendEstimation(dst, o.Parameter.Code, o.Estimation)
+			}
 		}
 		if o.Tests != 0 {
 			dst = append(dst, o.Parameter.Code...)
@@ -71,6 +79,25 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 		dst = appendTime(dst, observations[n-1].Time)
 	}
 	return dst
+}
+
+// appendEstimation appends bod_low=96.4,bod_high=211.2,bod_model="ipal-01-bod-2026-11",
+// A model's name needs no escaping either.
+func appendEstimation(dst []byte, code string, e *water.Estimation) []byte {
+	for _, f := range []struct {
+		suffix string
+		value  float64
+	}{{lowSuffix, e.Low}, {highSuffix, e.High}} {
+		dst = append(dst, code...)
+		dst = append(dst, f.suffix...)
+		dst = append(dst, '=')
+		dst = strconv.AppendFloat(dst, f.value, 'g', -1, 64)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, code...)
+	dst = append(dst, modelSuffix+`="`...)
+	dst = append(dst, e.Model...)
+	return append(dst, `",`...)
 }
 
 func sameSample(a, b water.Observation) bool {
@@ -96,6 +123,9 @@ type onePoint struct {
 // newline; a line that is not ours comes back as it is.
 func splitReadings(line []byte) []onePoint {
 	whole := []onePoint{{0, line}}
+	if !isReading(line) {
+		return whole
+	}
 	series, rest, ok := bytes.Cut(line, []byte(" "))
 	fields, when, ok2 := bytes.Cut(rest, []byte(" "))
 	if !ok || !ok2 {
@@ -123,11 +153,15 @@ func splitReadings(line []byte) []onePoint {
 	return points
 }
 
-// Decode reads lines of Encode back. It leaves out what is of no station or
-// parameter known to the site, which may have changed since.
+// Decode reads lines of Encode back, and passes over those of [EncodeCare]. It
+// leaves out what is of no station or parameter known to the site, which may have
+// changed since.
 func Decode(lines []byte, stations map[string]*water.Station, parameters *water.Parameters) ([]water.Observation, error) {
 	var observations []water.Observation
 	for line := range bytes.Lines(lines) {
+		if bytes.HasPrefix(line, []byte(MaintenanceMeasurement+",")) || bytes.HasPrefix(line, []byte(CalibrationMeasurement+",")) {
+			continue
+		}
 		series, rest, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
 		fields, when, ok2 := strings.Cut(rest, " ")
 		ns, err := strconv.ParseInt(when, 10, 64)
@@ -154,7 +188,7 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			}
 			code, isFlag := strings.CutSuffix(key, flagSuffix)
 			if !isFlag {
-				if o.Value, err = strconv.ParseFloat(value, 64); err != nil {
+				if err := decodeField(&o, key, value); err != nil {
 					return observations, fmt.Errorf("read point %q: %w", line, err)
 				}
 				continue
@@ -167,8 +201,29 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			if o.Parameter = parameters.Lookup([]byte(code)); o.Parameter != nil && o.Station != nil {
 				observations = append(observations, o)
 			}
-			o.Value, o.Tests = math.NaN(), 0
+			o.Value, o.Tests, o.Estimation = math.NaN(), 0, nil
 		}
 	}
 	return observations, nil
+}
+
+// decodeField reads the value of o, or what stands beside it and is no flag.
+func decodeField(o *water.Observation, key, value string) (err error) {
+	estimation := func() *water.Estimation {
+		if o.Estimation == nil {
+			o.Estimation = new(water.Estimation)
+		}
+		return o.Estimation
+	}
+	switch {
+	case strings.HasSuffix(key, modelSuffix):
+		estimation().Model, err = strconv.Unquote(value)
+	case strings.HasSuffix(key, lowSuffix):
+		estimation().Low, err = strconv.ParseFloat(value, 64)
+	case strings.HasSuffix(key, highSuffix):
+		estimation().High, err = strconv.ParseFloat(value, 64)
+	default:
+		o.Value, err = strconv.ParseFloat(value, 64)
+	}
+	return err
 }

@@ -95,6 +95,20 @@ func Defaults(p *water.Parameter, fail Span, interval time.Duration) Settings {
 	return s
 }
 
+// unknownInterval is how often a parameter reports that no station lists.
+const unknownInterval = 10 * time.Minute
+
+// DefaultsAt are the defaults for p at s, whose instrument says what it can measure
+// and how often it reports.
+func DefaultsAt(s *water.Station, p *water.Parameter) Settings {
+	interval := unknownInterval
+	if i, ok := s.Instruments[p.Code]; ok && i.Interval > 0 {
+		interval = i.Interval
+	}
+	lowest, highest := s.Range(p)
+	return Defaults(p, NewSpan(lowest, highest), interval)
+}
+
 // Source says where the defaults of a parameter come from.
 func Source(p *water.Parameter) string {
 	if h, ok := habits[p.Code]; ok {

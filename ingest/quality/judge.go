@@ -46,6 +46,7 @@ type place struct {
 	series *series
 	at     int64
 	alone  bool // nowhere
+	worked bool // as one that is missing
 }
 
 // A touch is a sample of an earlier message that is judged anew.
@@ -63,6 +64,14 @@ type Batch struct {
 	Method   water.Method
 	Readings []water.Reading // not kept
 	Received time.Time
+	// Maintained reports whether people worked on a sensor at a moment: its reading is
+	// Bad then, and says nothing of those before and after. Nil: nobody did.
+	Maintained func(s *water.Station, p *water.Parameter, at time.Time) bool
+}
+
+// maintained reports whether people worked on the sensor of r.
+func (b *Batch) maintained(r *water.Reading) bool {
+	return b.Maintained != nil && b.Maintained(b.Station, r.Parameter, r.Time)
 }
 
 // NewJudge returns a judge that has seen nothing yet. Settings says what a
@@ -114,9 +123,13 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 		if wait := int64(s.settings.Timing.Reception); wait > 0 && reception(at, received, wait) == water.Bad {
 			mark |= late
 		}
-		known := s.dirty
-		ok := s.put(at, value(st.station, r), mark)
-		j.places = append(j.places, place{s, at, !ok})
+		known, v := s.dirty, value(st.station, r)
+		maintained := b.maintained(r)
+		if maintained {
+			mark, v = mark|worked, math.NaN()
+		}
+		ok := s.put(at, v, mark)
+		j.places = append(j.places, place{s, at, !ok, maintained})
 		if ok && !known {
 			j.dirty = append(j.dirty, s)
 		}
@@ -135,11 +148,14 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 
 	for i, p := range j.places {
 		r := &readings[i]
-		o := water.Observation{Station: st.station, Parameter: r.Parameter, Method: b.Method, Time: r.Time}
-		if p.alone {
+		o := water.Observation{Station: st.station, Parameter: r.Parameter, Method: b.Method, Time: r.Time, Maintenance: p.worked}
+		if p.alone || p.worked {
 			o.Value = value(st.station, r)
 			o.Tests = st.alone(p.series, p.at, o.Value)
 			o.Flag = flagOf(o.Value, o.Tests)
+			if p.worked && o.Flag != water.Missing {
+				o.Flag = water.Bad
+			}
 		} else {
 			k, _ := p.series.find(p.at)
 			kept := &p.series.samples[k]
@@ -152,11 +168,16 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 		k, _ := t.series.find(t.at)
 		kept := &t.series.samples[k]
 		kept.state &^= touched
+		if kept.state&worked != 0 {
+			continue
+		}
 		if kept.state.tests() == t.was.tests() && !t.again || !j.worthTelling(b, t, kept.state.tests()) {
 			continue
 		}
-		was := *kept
-		was.state = t.was
+		was := water.Flag(0) // who was told of it is not known
+		if !t.again {
+			was = (&sample{value: kept.value, state: t.was}).flag()
+		}
 		if corrections == nil {
 			corrections = make([]water.Correction, 0, len(j.touches))
 		}
@@ -165,7 +186,7 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 				Station: st.station, Parameter: t.series.parameter, Method: b.Method,
 				Value: kept.value, Flag: kept.flag(), Tests: kept.state.tests(), Time: unix(t.at),
 			},
-			Was: was.flag(),
+			Was: was,
 		})
 	}
 	if made := corrections[before:]; len(made) > 1 {
@@ -314,6 +335,9 @@ func (j *Judge) Lost(corrections []water.Correction) {
 	defer j.mu.Unlock()
 	for i := range corrections {
 		c := &corrections[i]
+		if c.Method != water.Sensor {
+			continue // derived from one that is
+		}
 		s := j.series(j.sensors(c.Station), c.Parameter)
 		if k, ok := s.find(c.Time.UnixNano()); ok {
 			s.samples[k].state |= owed
@@ -437,6 +461,7 @@ func (j *Judge) Look(b Batch) []water.Observation {
 		v := value(b.Station, r)
 		o := water.Observation{Station: b.Station, Parameter: r.Parameter, Method: b.Method, Value: v, Time: r.Time}
 		o.Tests = st.alone(j.series(st, r.Parameter), r.Time.UnixNano(), v)
+		o.Maintenance = b.Method == water.Sensor && b.maintained(r)
 		observations = append(observations, o)
 	}
 	for rest := observations; len(rest) > 0; {
@@ -469,7 +494,10 @@ func (j *Judge) crossSample(st *sensors, sample []water.Observation) {
 		}
 	}
 	for i := range sample {
-		sample[i].Flag = flagOf(sample[i].Value, sample[i].Tests)
+		o := &sample[i]
+		if o.Flag = flagOf(o.Value, o.Tests); o.Maintenance && o.Flag != water.Missing {
+			o.Flag = water.Bad
+		}
 	}
 }
 
@@ -487,7 +515,12 @@ func (j *Judge) Restore(received time.Time, observations []water.Observation) {
 			n++
 		}
 		if rest[0].Method == water.Sensor {
-			j.Judge(Batch{rest[0].Station, water.Sensor, readings, received})
+			same := rest[:n]
+			j.Judge(Batch{rest[0].Station, water.Sensor, readings, received, func(_ *water.Station, p *water.Parameter, at time.Time) bool {
+				return slices.ContainsFunc(same, func(o water.Observation) bool {
+					return o.Maintenance && o.Parameter == p && o.Time.Equal(at)
+				})
+			}})
 		}
 		rest = rest[n:]
 	}

@@ -71,7 +71,7 @@ func (b *bench) take(readings ...water.Reading) {
 	b.corrected = nil
 	b.messages++ // a second apart, and none of them late
 	received := midnight.Add(3*time.Hour + time.Duration(b.messages)*time.Second)
-	observations, corrections := b.Judge.Judge(Batch{outlet, water.Sensor, readings, received})
+	observations, corrections := b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: readings, Received: received})
 	if len(observations) != len(readings) {
 		b.t.Fatalf("%d observations of %d readings", len(observations), len(readings))
 	}
@@ -83,7 +83,11 @@ func (b *bench) take(readings ...water.Reading) {
 	}
 	for _, c := range corrections {
 		k := b.store(c.Observation)
-		b.corrected = append(b.corrected, fmt.Sprintf("%s %d: %s was %s", k.code, k.n, c.Flag, c.Was))
+		was := "unknown"
+		if c.Was != 0 {
+			was = c.Was.String()
+		}
+		b.corrected = append(b.corrected, fmt.Sprintf("%s %d: %s was %s", k.code, k.n, c.Flag, was))
 	}
 }
 
@@ -249,9 +253,9 @@ func TestMessageThatComesAgain(t *testing.T) {
 
 	// The disk refused it.
 	last := b.at(1, "cod", 250)
-	b.Lost([]water.Correction{{Observation: water.Observation{Station: outlet, Parameter: last.Parameter, Time: last.Time}}})
+	b.Lost([]water.Correction{{Observation: water.Observation{Station: outlet, Method: water.Sensor, Parameter: last.Parameter, Time: last.Time}}})
 	b.take(b.at(2, "cod", 100))
-	b.wantCorrected("after it was refused", "cod 1: bad was bad")
+	b.wantCorrected("after it was refused", "cod 1: bad was unknown")
 	b.take(b.at(2, "cod", 100))
 	b.wantCorrected("and told")
 
@@ -265,12 +269,43 @@ func TestMessageThatComesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.take(again.at(2, "cod", 100))
-	again.wantCorrected("in another life", "cod 1: bad was bad")
+	again.wantCorrected("in another life", "cod 1: bad was unknown")
 	again.take(again.at(2, "cod", 100))
 	again.wantCorrected("in the same life")
 
 	b.take(b.at(2, "cod", 251)) // with another value, which stands in its place
 	b.wantCorrected("with another value", "cod 1: good was bad")
+}
+
+// While somebody holds a probe into a buffer it says nothing of the water, nor of
+// the readings before and after.
+func TestMaintenanceStandsApart(t *testing.T) {
+	b := newBench(t, everyTest)
+	work := func(_ *water.Station, _ *water.Parameter, at time.Time) bool {
+		n := at.Sub(midnight) / interval
+		return n >= 3 && n < 6
+	}
+	var told []string
+	for n, v := range []float64{100, 101, 103, 400, 400, -9999, 102, 100} {
+		batch := Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{b.at(n, "cod", v)}, Received: midnight.Add(time.Hour), Maintained: work}
+		looked := b.Look(batch)
+		o, c := b.Judge.Judge(batch)
+		b.store(o[0])
+		for _, c := range c {
+			b.store(c.Observation)
+		}
+		if o[0].Flag != looked[0].Flag || o[0].Maintenance != looked[0].Maintenance {
+			t.Errorf("reading %d is %s, and looked at %s", n, o[0].Flag, looked[0].Flag)
+		}
+		told = append(told, fmt.Sprintf("%v %d %t", o[0].Value, o[0].Flag, o[0].Maintenance))
+	}
+	want := []string{"100 1 false", "101 1 false", "103 1 false", "400 4 true", "400 4 true", "NaN 9 true", "102 1 false", "100 1 false"}
+	if diff := cmp.Diff(told, want); diff != "" {
+		t.Errorf("observations (-got +want):\n%s", diff)
+	}
+	b.wantFlags("around the work", "cod", 0, "1 1 1 4 4 9 1 1")
+	b.wantFlags("around the work", "cod", water.SpikeTest, "2 1 2 2 2 9 2 2")
+	b.wantFlags("around the work", "cod", water.RateOfChangeTest, "1 1 1 2 2 9 1 1")
 }
 
 // So that each sample is one line for InfluxDB.
@@ -310,7 +345,7 @@ func TestLateReadingIsTold(t *testing.T) {
 		"late":    {6*time.Hour + 1, water.Bad},
 	} {
 		judge := NewJudge(b.parameters, func(*water.Station, *water.Parameter) Settings { return everyTest })
-		o, _ := judge.Judge(Batch{outlet, water.Sensor, r, r[0].Time.Add(test.after)})
+		o, _ := judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: r, Received: r[0].Time.Add(test.after)})
 		if got := o[0].Tests.Flag(water.TimingTest); got != test.want || o[0].Flag != water.Good {
 			t.Errorf("%s: timing %s and flag %s, want %s and good", name, got, o[0].Flag, test.want)
 		}
@@ -349,7 +384,7 @@ func TestComparisonsWithinASample(t *testing.T) {
 			b.wantFlags(what, two, water.MultiVariateTest, test.digit)
 		}
 		for _, method := range []water.Method{water.Lab, water.Sensor} {
-			o := b.Look(Batch{outlet, method, []water.Reading{test.first, test.second}, midnight})
+			o := b.Look(Batch{Station: outlet, Method: method, Readings: []water.Reading{test.first, test.second}, Received: midnight})
 			if got := fmt.Sprintf("%d %d", o[0].Flag, o[1].Flag); got != test.one+" "+test.two {
 				t.Errorf("case %d by itself: flags %s, want %s %s", n, got, test.one, test.two)
 			}
@@ -373,7 +408,7 @@ func TestSaturation(t *testing.T) {
 func TestLaboratoryIsJudgedByItself(t *testing.T) {
 	b := newBench(t, everyTest)
 	for range 10 {
-		o, c := b.Judge.Judge(Batch{outlet, water.Lab, []water.Reading{b.at(0, "cod", 300), b.at(5, "cod", 300), b.at(2, "cod", 900), b.at(3, "cod", 1001)}, midnight.AddDate(0, 0, 5)})
+		o, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Lab, Readings: []water.Reading{b.at(0, "cod", 300), b.at(5, "cod", 300), b.at(2, "cod", 900), b.at(3, "cod", 1001)}, Received: midnight.AddDate(0, 0, 5)})
 		var got []string
 		for _, o := range o {
 			got = append(got, fmt.Sprintf("%d %s", o.Flag, o.Tests))
@@ -393,7 +428,7 @@ func TestLookChangesNothing(t *testing.T) {
 	for n := range 5 {
 		b.take(b.at(n, "cod", 100))
 	}
-	b.Look(Batch{outlet, water.Sensor, []water.Reading{b.at(5, "cod", 900)}, midnight})
+	b.Look(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{b.at(5, "cod", 900)}, Received: midnight})
 	b.take(b.at(5, "cod", 100))
 	b.wantFlags("after a look", "cod", water.FlatLineTest, "1 1 1 3 3 3")
 	b.wantFlags("after a look", "cod", water.RateOfChangeTest, "1 1 1 1 1 1")
@@ -406,7 +441,7 @@ func TestSeriesIsBounded(t *testing.T) {
 	for n := range 1000 {
 		r := b.at(0, "cod", 100)
 		r.Time = r.Time.Add(time.Duration(n) * time.Second)
-		o, _ := b.Judge.Judge(Batch{outlet, water.Sensor, []water.Reading{r}, r.Time})
+		o, _ := b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{r}, Received: r.Time})
 		want := water.Good
 		switch {
 		case n >= MostKept:
@@ -450,7 +485,7 @@ func TestConfirmationsGiveWay(t *testing.T) {
 	for n := range second {
 		r := b.at(0, "cod", 100+float64(n%7))
 		r.Time = r.Time.Add(time.Duration(n) * time.Millisecond)
-		_, c := b.Judge.Judge(Batch{outlet, water.Sensor, []water.Reading{r}, midnight})
+		_, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{r}, Received: midnight})
 		told += len(c)
 	}
 	if want := 10 * MostConfirmed; told != want {
@@ -576,7 +611,7 @@ func TestMemoryOfTenThousandSeries(t *testing.T) {
 			readings[i] = water.Reading{Parameter: q, Value: float64(n%100) / 10, Time: at}
 		}
 		for _, s := range stations {
-			j.Judge(Batch{s, water.Sensor, readings, at})
+			j.Judge(Batch{Station: s, Method: water.Sensor, Readings: readings, Received: at})
 		}
 	}
 	runtime.GC()

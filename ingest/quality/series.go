@@ -26,8 +26,9 @@ const (
 	touched state = 1 << 62 // it may have to be corrected
 	owed    state = 1 << 59 // a correction of it was lost
 	unsure  state = 1 << 58 // it is of an earlier life: what it led to may be lost
+	worked  state = 1 << 57 // people worked on the sensor: it is missing, and never corrected
 
-	testsMask state = 1<<58 - 1
+	testsMask state = 1<<57 - 1
 )
 
 func (s state) tests() water.Tests { return water.Tests(s & testsMask) }
@@ -94,9 +95,9 @@ func (s *series) put(at int64, value float64, mark state) bool {
 		old := &s.samples[i]
 		if old.value == value || old.missing() && value != value {
 			s.again = s.again || old.state&unsure != 0
-			mark = 0 // it was not late when it came first
+			mark &^= late // it was not when it came first
 		}
-		old.value, old.state = value, old.state&^unsure|mark|fresh
+		old.value, old.state = value, old.state&^(unsure|worked)|mark|fresh
 	default:
 		if len(s.samples) == cap(s.samples) {
 			s.move()

@@ -195,7 +195,7 @@ func (r *stateReader) samples() []sample {
 			value: math.Float64frombits(bits.Reverse64(r.number()) ^ math.Float64bits(before.value)),
 			state: before.state ^ state(r.number()),
 		}
-		k.state = k.state&(testsMask|late|owed) | unsure
+		k.state = k.state&(testsMask|late|owed|worked) | unsure
 		if i > 0 && k.at <= before.at {
 			r.err = errDamaged
 			return nil

@@ -11,14 +11,7 @@ import (
 
 	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/simulate"
-	"tofuwatch/internal/water"
 )
-
-// defaults are what holds for an instrument of a station.
-func defaults(s *water.Station, p *water.Parameter) quality.Settings {
-	i := s.Instruments[p.Code]
-	return quality.Defaults(p, quality.NewSpan(i.Min, i.Max), i.Interval)
-}
 
 // The goal: nine of ten faulty readings are found, and no sensor raises more than
 // one false flag a day. A film is apart: no test that looks at one sensor alone can
@@ -30,7 +23,7 @@ func TestDefaultsFindSimulatedFaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := Judge(parameters, records, defaults)
+		s := Judge(parameters, records, quality.DefaultsAt)
 		var report strings.Builder
 		if err := s.Write(&report, Drift); err != nil {
 			t.Fatal(err)
@@ -64,7 +57,7 @@ func TestDumpsAndUpsetsAreNotTakenForFaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := Judge(parameters, records, defaults)
+		s := Judge(parameters, records, quality.DefaultsAt)
 		for _, cause := range []simulate.Cause{simulate.Dump, simulate.Upset} {
 			if l := s.ByLabel[string(cause)]; l.Found > l.Readings/500 {
 				t.Errorf("%s: %d of %d readings are flagged, want next to none", cause, l.Found, l.Readings)

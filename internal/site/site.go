@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // time zones on a machine that has none installed
 
 	"tofuwatch/ingest/quality"
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -31,6 +32,9 @@ type Site struct {
 	Tests      map[string]quality.Overrides
 	Recipients []Recipient // in the order of the file
 	SMTP       *SMTP       // nil if the file has none
+	// LongestMaintenance is when work that was started by message is over at the
+	// latest; 0 if the file does not say.
+	LongestMaintenance time.Duration
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.
@@ -73,6 +77,9 @@ type Station struct {
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
 	// Tests are what readings are held against here, by parameter code.
 	Tests map[string]quality.Overrides
+	// Maintenance is planned work on the sensors, in the order of the file.
+	Maintenance []water.Maintenance
+	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -104,6 +111,15 @@ type SMTP struct {
 	Password Secret // given if Username is
 }
 
+// Estimates returns the models of all stations.
+func (s *Site) Estimates() []*estimate.Model {
+	var models []*estimate.Model
+	for _, st := range s.Stations {
+		models = append(models, st.Estimates...)
+	}
+	return models
+}
+
 // Station returns the station with this ID, and whether there is one.
 func (s *Site) Station(id string) (Station, bool) {
 	for _, st := range s.Stations {
@@ -112,4 +128,13 @@ func (s *Site) Station(id string) (Station, bool) {
 		}
 	}
 	return Station{}, false
+}
+
+// Maintenance returns the planned work at all stations.
+func (s *Site) Maintenance() []water.Maintenance {
+	var all []water.Maintenance
+	for _, st := range s.Stations {
+		all = append(all, st.Maintenance...)
+	}
+	return all
 }

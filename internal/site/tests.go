@@ -14,12 +14,7 @@ import (
 // s: the defaults, what the site says of the parameter, and what it says of it at
 // that station, the last of which wins, test by test.
 func (s *Site) Settings(station *water.Station, p *water.Parameter) quality.Settings {
-	interval := defaultInterval
-	if i, ok := station.Instruments[p.Code]; ok {
-		interval = i.Interval
-	}
-	lowest, highest := station.Range(p)
-	settings := quality.Defaults(p, quality.NewSpan(lowest, highest), interval).With(s.Tests[p.Code])
+	settings := quality.DefaultsAt(station, p).With(s.Tests[p.Code])
 	if st, ok := s.Station(station.ID); ok {
 		settings = settings.With(st.Tests[p.Code])
 	}
