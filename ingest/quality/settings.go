@@ -2,6 +2,7 @@ package quality
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -62,14 +63,7 @@ type Season struct {
 	Fail, Suspect Span
 }
 
-func (s Season) has(m time.Month) bool {
-	for _, have := range s.Months {
-		if have == m {
-			return true
-		}
-	}
-	return false
-}
+func (s Season) has(m time.Month) bool { return slices.Contains(s.Months, m) }
 
 // A SpikeMethod says how high a spike is.
 type SpikeMethod string

@@ -47,18 +47,22 @@ func (j *Judge) save(file string, position uint64) error {
 	if err != nil {
 		return err
 	}
-	defer pending.Cleanup()
+	defer func() { _ = pending.Cleanup() }() // nothing is left once it stands in its place
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(pending, sum), 64<<10)
-	out.WriteString(stateHeader)
 	all := j.byID()
-	b := binary.AppendUvarint(nil, position)
+	b := binary.AppendUvarint([]byte(stateHeader), position)
 	b = binary.AppendUvarint(b, uint64(len(all)))
 	for _, st := range all {
-		out.Write(b)            // told of by Flush, if it fails
-		b = j.append(b[:0], st) // station by station, so that nobody waits for long
+		b = j.append(b, st) // station by station, so that nobody waits for long
+		if _, err := out.Write(b); err != nil {
+			return err
+		}
+		b = b[:0]
 	}
-	out.Write(b)
+	if _, err := out.Write(b); err != nil { // where there is no station
+		return err
+	}
 	if err := out.Flush(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package quality
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"tofuwatch/internal/water"
@@ -99,9 +100,9 @@ func climatology(at int64, value float64, c Climatology) water.Flag {
 		return water.NotEvaluated
 	}
 	month := unix(at).Month()
-	for i := len(c) - 1; i >= 0; i-- {
-		if c[i].has(month) {
-			return grossRange(value, GrossRange{Fail: c[i].Fail, Suspect: c[i].Suspect})
+	for _, season := range slices.Backward(c) {
+		if season.has(month) {
+			return grossRange(value, GrossRange{Fail: season.Fail, Suspect: season.Suspect})
 		}
 	}
 	return water.NotEvaluated

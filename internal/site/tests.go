@@ -205,17 +205,15 @@ func climatology(v strict.Value, seasons *quality.Climatology) {
 }
 
 // positive reads a number above 0 into dst.
-func positive(v strict.Value, dst *float64) bool {
+func positive(v strict.Value, dst *float64) {
 	var f float64
-	if !v.Number(&f) {
-		return false
-	}
-	if f <= 0 {
+	switch {
+	case !v.Number(&f):
+	case f <= 0:
 		v.Fault("%v is no threshold; want a number above 0, or leave it out", f)
-		return false
+	default:
+		*dst = f
 	}
-	*dst = f
-	return true
 }
 
 // thresholds reads suspect and fail, of which there must be one.
