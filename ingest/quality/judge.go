@@ -26,7 +26,8 @@ type Judge struct {
 
 	mu        sync.Mutex
 	stations  map[*water.Station]*sensors
-	confirmed confirmed
+	detailed  allowance
+	confirmed allowance
 	origin    state // what samples are marked with
 	// Scratch.
 	places  []place
@@ -88,11 +89,11 @@ func NewJudge(parameters *water.Parameters, settings func(*water.Station, *water
 // one from an earlier life nobody knows whether what it led to reached the disk: its
 // neighbours are corrected once more.
 func (j *Judge) Judge(b Batch) ([]water.Observation, []water.Correction) {
-	if b.Method != water.Sensor {
-		return j.Look(b), nil
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if b.Method != water.Sensor {
+		return j.brief(b, j.look(b)), nil
+	}
 	st := j.sensors(b.Station)
 	observations := make([]water.Observation, 0, len(b.Readings))
 	var corrections []water.Correction
@@ -108,7 +109,7 @@ func (j *Judge) Judge(b Batch) ([]water.Observation, []water.Correction) {
 		observations, corrections = j.piece(st, b, rest[:n], observations, corrections)
 		rest = rest[n:]
 	}
-	return observations, corrections
+	return j.brief(b, observations), corrections
 }
 
 // piece judges some readings and appends to what was made of those before.
@@ -204,40 +205,54 @@ func (j *Judge) piece(st *sensors, b Batch, readings []water.Reading, observatio
 	return observations, corrections
 }
 
-// MostConfirmed is for how many samples a second, on average over ten, a test that
-// could not run at first and is passed now is told of. That is a second write of
-// each sample, and worth it only while there is room: a network of 300 stations
-// takes 3. Whatever is found to be Suspect or Bad, or not to be, is always told.
-const MostConfirmed = 50
+// MostDetailed is for how many samples a second, on average over ten, it is told
+// also what says nothing new: what each test said of readings that are good, and,
+// by a correction, that a test which could not run at first is passed. The one takes
+// half as much room again as the readings themselves, the other as much: worth it
+// only while there is room. A network of 300 stations has 3 samples a second.
+// Whatever is not good, or is no longer, is always told.
+const MostDetailed = 50
 
-// confirmed are the samples that were told of because they passed.
-type confirmed struct {
+// An allowance is how many samples may still be told of in detail.
+type allowance struct {
 	left   int
 	second int64 // when left was last added to, Unix
-	// The last one: all of a sample is told of, or nothing.
+	// The last one: it is all of a sample, or nothing.
 	station *water.Station
 	at      int64
-	told    bool
+	granted bool
+}
+
+// grants reports whether a sample may be told of in detail.
+func (a *allowance) grants(received time.Time, station *water.Station, at int64) bool {
+	if second := received.Unix(); second > a.second {
+		a.left = min(10*MostDetailed, a.left+MostDetailed*int(min(second-a.second, 10)))
+		a.second = second
+	}
+	if at != a.at || station != a.station {
+		a.station, a.at, a.granted = station, at, a.left > 0
+		if a.granted {
+			a.left--
+		}
+	}
+	return a.granted
 }
 
 // worthTelling reports whether what is judged otherwise now is to be told of.
 func (j *Judge) worthTelling(b Batch, t touch, now water.Tests) bool {
 	was := t.was.tests()
-	if t.again || was.Doubtful() != now.Doubtful() || was.Aggregate() != now.Aggregate() {
-		return true
-	}
-	c := &j.confirmed
-	if second := b.Received.Unix(); second > c.second {
-		c.left = min(10*MostConfirmed, c.left+MostConfirmed*int(min(second-c.second, 10)))
-		c.second = second
-	}
-	if t.at != c.at || b.Station != c.station {
-		c.station, c.at, c.told = b.Station, t.at, c.left > 0
-		if c.told {
-			c.left--
+	return t.again || was.Doubtful() != now.Doubtful() || was.Aggregate() != now.Aggregate() ||
+		j.confirmed.grants(b.Received, b.Station, t.at)
+}
+
+// brief leaves out of observations what says nothing new, if there is no room.
+func (j *Judge) brief(b Batch, observations []water.Observation) []water.Observation {
+	for i := range observations {
+		if o := &observations[i]; o.Flag == water.Good && !j.detailed.grants(b.Received, b.Station, o.Time.UnixNano()) {
+			o.Tests = 0
 		}
 	}
-	return c.told
+	return observations
 }
 
 // sensors returns what is kept of a station.
@@ -454,6 +469,10 @@ func (j *Judge) crossing(f found, flag water.Flag, again bool) {
 func (j *Judge) Look(b Batch) []water.Observation {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.look(b)
+}
+
+func (j *Judge) look(b Batch) []water.Observation {
 	st := j.sensors(b.Station)
 	observations := make([]water.Observation, 0, len(b.Readings))
 	for i := range b.Readings {

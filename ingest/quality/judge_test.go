@@ -473,28 +473,47 @@ func TestLongBacklog(t *testing.T) {
 		one.take(r)
 	}
 	all.take(week...)
-	if diff := cmp.Diff(all.stored, one.stored); diff != "" {
+	flags := func(b *bench) map[key]byte { // of so many, details are left out
+		flags := make(map[key]byte)
+		for k, v := range b.stored {
+			flags[k] = v[0]
+		}
+		return flags
+	}
+	if diff := cmp.Diff(flags(all), flags(one)); diff != "" {
 		t.Errorf("all at once (-got +want one by one):\n%s", diff)
 	}
 }
 
-func TestConfirmationsGiveWay(t *testing.T) {
+// Thousands of samples a second are not a time for details.
+func TestDetailsGiveWay(t *testing.T) {
 	b := newBench(t, everyTest)
 	const second = 2000
-	told := 0
+	told, corrected := 0, 0
 	for n := range second {
-		r := b.at(0, "cod", 100+float64(n%7))
+		r := b.at(0, "cod", 100+float64(n%2))
 		r.Time = r.Time.Add(time.Duration(n) * time.Millisecond)
-		_, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{r}, Received: midnight})
-		told += len(c)
+		o, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{r}, Received: midnight})
+		if o[0].Flag != water.Good {
+			t.Fatalf("reading %d is %s, want good", n, o[0].Flag)
+		}
+		if o[0].Tests != 0 {
+			told++
+		}
+		corrected += len(c)
 	}
-	if want := 10 * MostConfirmed; told != want {
-		t.Errorf("%d of %d samples in a second were told of again, want %d", told, second, want)
+	if want := 10 * MostDetailed; told != want || corrected != want {
+		t.Errorf("of %d samples in a second %d are told of in detail and %d again, want %d", second, told, corrected, want)
 	}
-	r := b.at(1, "cod", 400)
-	b.take(r)
-	b.take(b.at(2, "cod", 100))
-	b.wantCorrected("a spike is always told", "cod 1: bad was suspect")
+	spike := func(n int, value float64) ([]water.Observation, []water.Correction) {
+		return b.Judge.Judge(Batch{Station: outlet, Method: water.Sensor, Readings: []water.Reading{b.at(n, "cod", value)}, Received: midnight})
+	}
+	if o, _ := spike(1, 400); o[0].Flag != water.Suspect || o[0].Tests.Flag(water.RateOfChangeTest) != water.Suspect {
+		t.Errorf("a jump is %s by %s, want suspect by its rate of change", o[0].Flag, o[0].Tests)
+	}
+	if _, c := spike(2, 100); len(c) != 1 || c[0].Flag != water.Bad || c[0].Tests.Flag(water.SpikeTest) != water.Bad {
+		t.Errorf("corrections %+v, want that of the spike", c)
+	}
 }
 
 func TestStateSurvives(t *testing.T) {

@@ -229,7 +229,9 @@ func steady(series []sample, i int, window int64, f FlatLine) (held, whole bool)
 // attenuated holds how much the values within a.Window up to a sample move, the far
 // end not included, against thresholds. Fewer than a.Least values are
 // NotEvaluated; one alone does not move at all. Unlike upstream's, a range that is
-// wide enough is Good however few values have it.
+// wide enough is Good however few values have it, and where a.Least is more than 1
+// they must also reach back over half of the window: many within a moment tell
+// nothing.
 func attenuated(series []sample, i int, a Attenuated) water.Flag {
 	switch {
 	case series[i].missing():
@@ -239,6 +241,7 @@ func attenuated(series []sample, i int, a Attenuated) water.Flag {
 	}
 	lowest, highest, n := series[i].value, series[i].value, 0
 	var mean, squares float64 // by Welford, who loses no digits
+	reach := int64(0)
 	enough := math.Max(a.Suspect, a.Fail)
 	for k := i; k >= 0 && series[i].at-series[k].at < int64(a.Window); k-- {
 		v := series[k].value
@@ -246,6 +249,7 @@ func attenuated(series []sample, i int, a Attenuated) water.Flag {
 			continue
 		}
 		n++
+		reach = series[i].at - series[k].at
 		if a.Statistic == StandardDeviation {
 			d := v - mean
 			mean += d / float64(n)
@@ -266,7 +270,7 @@ func attenuated(series []sample, i int, a Attenuated) water.Flag {
 		moves = math.Sqrt(squares / float64(n))
 	}
 	switch {
-	case n < max(1, a.Least):
+	case n < max(1, a.Least), a.Least > 1 && reach < int64(a.Window)/2:
 		return water.NotEvaluated
 	case moves < a.Fail:
 		return water.Bad

@@ -274,6 +274,7 @@ func TestAttenuated(t *testing.T) {
 		"equal moves enough":       {Attenuated{Window: 2 * day, Statistic: Range, Suspect: 5, Least: 2}, "0 5 9.99", "2 1 3"},
 		"off":                      {Attenuated{Window: 2 * day, Statistic: Range}, "1 1 1", "2 2 2"},
 		"the far end is not in it": {Attenuated{Window: 2 * day, Statistic: StandardDeviation, Suspect: 5, Least: 3}, "0 9 0 9", "2 2 2 2"},
+		"many within a moment":     {Attenuated{Window: 10 * day, Statistic: Range, Suspect: 5, Least: 3}, "1 1 1 1 1 1 1", "2 2 2 2 2 3 3"},
 		"few that move enough":     {Attenuated{Window: 2 * day, Statistic: Range, Suspect: 5, Least: 3}, "0 9 9 9", "2 1 2 2"},
 	} {
 		got := flagged(sampled(t, test.values, day), func(s []sample, i int) water.Flag { return attenuated(s, i, test.a) })
