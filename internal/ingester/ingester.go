@@ -22,6 +22,7 @@ import (
 	"tofuwatch/alerts"
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/influx"
+	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/spool"
@@ -88,6 +89,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { i.replayRequests(ctx) })
+		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
 		err := subscriber.Run(ctx)
 		rest.Wait()
@@ -118,11 +120,17 @@ type ingester struct {
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+
+	spoolLimit int64                // bytes
+	register   *laboratory.Register // nil until the first import
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
+	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
+		i.spoolLimit = spool.DefaultLimit
+	}
 	for _, station := range s.Stations {
 		i.stations[station.ID] = station.Station
 	}
@@ -156,7 +164,13 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	return i, nil
 }
 
-func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close()) }
+func (i *ingester) close() error {
+	err := errors.Join(i.save(), i.spool.Close())
+	if i.register != nil {
+		err = errors.Join(err, i.register.Close())
+	}
+	return err
+}
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
 
@@ -175,7 +189,7 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
-		if end := i.spool.End(); end != saved {
+		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
 				return
