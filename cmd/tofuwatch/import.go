@@ -524,7 +524,7 @@ var importWords = map[string]struct {
 	"en": {
 		lab: "rows of laboratory results", sensor: "rows of sensor readings",
 		stored: "values stored", wouldStore: "values would be stored", waiting: "values wait on disk for the ingester",
-		censored: "less or more than (<, >)", overLimit: "past a limit", corrected: "correct an earlier result, which is kept",
+		censored: "less or more than (<, >)", overLimit: "past a limit, told as late", corrected: "correct an earlier result, which is kept",
 		unchanged: "known already, unchanged", outdated: "older than a result that is known", missing: "no value", bad: "cannot be, marked as bad",
 		refused: "values refused", inRows: ", in %d rows", unknown: "of stations or parameters that the ingester does not know; restart it with this site file",
 		before: "the same values were imported on %s: nothing changed", unused: "columns not used", untold: "%s: %d more lines like these; --report FILE writes all",
@@ -532,7 +532,7 @@ var importWords = map[string]struct {
 	"id": {
 		lab: "baris hasil laboratorium", sensor: "baris data sensor",
 		stored: "nilai disimpan", wouldStore: "nilai akan disimpan", waiting: "nilai menunggu di disk sampai ingester berjalan",
-		censored: "kurang atau lebih dari (<, >)", overLimit: "melewati baku mutu", corrected: "mengoreksi hasil sebelumnya, yang tetap disimpan",
+		censored: "kurang atau lebih dari (<, >)", overLimit: "melewati baku mutu, diberitahukan sebagai terlambat", corrected: "mengoreksi hasil sebelumnya, yang tetap disimpan",
 		unchanged: "sudah ada, tidak berubah", outdated: "lebih lama dari hasil yang sudah ada", missing: "tanpa nilai", bad: "tidak mungkin, ditandai buruk",
 		refused: "nilai ditolak", inRows: ", dalam %d baris", unknown: "stasiun atau parameternya tidak dikenal ingester; jalankan ulang dengan berkas site ini",
 		before: "nilai yang sama sudah diimpor pada %s: tidak ada perubahan", unused: "kolom yang tidak dipakai", untold: "%s: masih ada %d baris seperti ini; --report BERKAS menuliskan semuanya",

@@ -63,7 +63,9 @@ func (r *Register) Begin() (*Change, error) {
 	if err != nil {
 		return nil, fmt.Errorf("change register of laboratory results: %w", err)
 	}
-	return &Change{tx, tx.Bucket(resultsBucket), tx.Bucket(importsBucket)}, nil
+	c := &Change{tx, tx.Bucket(resultsBucket), tx.Bucket(importsBucket)}
+	c.results.FillPercent = 0.9 // results come mostly in the order of their times
+	return c, nil
 }
 
 // A Change is kept whole by Commit, or not at all.
@@ -98,19 +100,19 @@ const (
 // moment differ by their names or by who analysed them.
 type sample struct {
 	version
-	Superseded []version `json:"superseded,omitempty"` // oldest first
+	Superseded []version `json:"old,omitempty"` // oldest first
 }
 
 // version is one result as a laboratory gave it.
 type version struct {
-	Value      float64      `json:"value"`
-	Censor     water.Censor `json:"censor,omitempty"`
-	Flag       water.Flag   `json:"flag"`
-	Revision   int          `json:"revision"`
-	Laboratory string       `json:"laboratory,omitempty"`
-	Analysis   string       `json:"analysis,omitempty"`
-	Sample     string       `json:"sample,omitempty"`
-	Analysed   int64        `json:"analysed,omitempty"` // Unix seconds
+	Value      float64      `json:"v"`
+	Censor     water.Censor `json:"c,omitempty"`
+	Flag       water.Flag   `json:"f"`
+	Revision   int          `json:"r"`
+	Laboratory string       `json:"l,omitempty"`
+	Analysis   string       `json:"a,omitempty"`
+	Sample     string       `json:"s,omitempty"`
+	Analysed   int64        `json:"t,omitempty"` // Unix seconds
 }
 
 func versionOf(o *water.Observation) version {

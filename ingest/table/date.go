@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -385,22 +386,25 @@ func (l *Layout) readTime(date, clock string, zone *time.Location) (t time.Time,
 			}
 		}
 	}
-	return l.timeOf(m, text, zone)
+	return l.timeOf(m, date, cmp.Or(clock, date), zone)
 }
 
 // timeOf returns the moment m if there is such a day and time.
-func (l *Layout) timeOf(m moment, text string, zone *time.Location) (t time.Time, clockAtFault bool, problem water.Text) {
+func (l *Layout) timeOf(m moment, date, clock string, zone *time.Location) (t time.Time, clockAtFault bool, problem water.Text) {
 	if m.zone != nil {
 		zone = m.zone
 	}
 	switch {
 	case m.month < 1 || m.month > 12:
-		if m.day >= 1 && m.day <= 12 {
-			return t, false, say("%s has no month %d; write the day before the month, or set formats in the site file", "%s: tidak ada bulan ke-%d; tulis hari sebelum bulan, atau atur formats di berkas site", quote(text), int(m.month))
+		if len(l.Formats) > 0 {
+			return t, false, say("%s has no month %d; this file should have dates as %s", "%s: tidak ada bulan ke-%d; berkas ini seharusnya menulis tanggal sebagai %s", quote(date), int(m.month), l.Formats[0])
 		}
-		return t, false, say("%s has no month %d; write the date like 23/11/2026", "%s: tidak ada bulan ke-%d; tulis tanggal seperti 23/11/2026", quote(text), int(m.month))
+		if m.day >= 1 && m.day <= 12 {
+			return t, false, say("%s has no month %d; write the day before the month, or set formats in the site file", "%s: tidak ada bulan ke-%d; tulis hari sebelum bulan, atau atur formats di berkas site", quote(date), int(m.month))
+		}
+		return t, false, say("%s has no month %d; write the date like 23/11/2026", "%s: tidak ada bulan ke-%d; tulis tanggal seperti 23/11/2026", quote(date), int(m.month))
 	case m.hour > 23 || m.minute > 59 || m.second > 59:
-		return t, true, say("%s is no time of day; write one from 00:00 to 23:59", "%s bukan jam; tulis dari 00:00 sampai 23:59", quote(text))
+		return t, true, say("%s is no time of day; write one from 00:00 to 23:59", "%s bukan jam; tulis dari 00:00 sampai 23:59", quote(clock))
 	}
 	if !m.clocked {
 		m.hour, m.minute, m.second = int(l.At.Hours()), int(l.At.Minutes())%60, int(l.At.Seconds())%60
@@ -408,7 +412,7 @@ func (l *Layout) timeOf(m moment, text string, zone *time.Location) (t time.Time
 	t = time.Date(m.year, m.month, m.day, m.hour, m.minute, m.second, m.nanosecond, zone)
 	if m.day < 1 || t.Day() != m.day {
 		days := time.Date(m.year, m.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
-		return time.Time{}, false, say("%s: this month has no day %d, only %d", "%s: bulan ini tidak punya tanggal %d, hanya sampai %d", quote(text), m.day, days)
+		return time.Time{}, false, say("%s: this month has no day %d, only %d", "%s: bulan ini tidak punya tanggal %d, hanya sampai %d", quote(date), m.day, days)
 	}
 	return t.UTC(), false, water.Text{}
 }

@@ -101,6 +101,7 @@ func bind(l *Layout, parameters *water.Parameters, fields []string, line int) (p
 		fields = fields[:len(fields)-1]
 	}
 	p := plan{line: line}
+	fields = fields[:min(len(fields), mostColumns)] // rows of more are refused
 	for _, f := range fields {
 		if l.Header == NoHeader {
 			f = ""

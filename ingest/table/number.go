@@ -259,11 +259,15 @@ func decimalOf(texts []string) byte {
 		if end >= 0 {
 			s = s[:end]
 		}
+		weight := 1
+		if strings.Contains(s, ",") && strings.Contains(s, ".") {
+			weight = 10 // 1.234,5 leaves no doubt; 1.2345 may be a slip
+		}
 		switch evidence(s) {
 		case ',':
-			commas++
+			commas += weight
 		case '.':
-			points++
+			points += weight
 		}
 	}
 	switch {

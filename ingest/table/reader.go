@@ -37,6 +37,7 @@ const MaxAhead = 10 * time.Minute
 
 const (
 	headerWithin = 40      // lines in which a header row is looked for
+	mostColumns  = 1000    // of a table
 	lookedAt     = 500     // rows that are looked at for the decimal sign
 	remembered   = 1 << 17 // values that a repetition is told of
 )
@@ -394,7 +395,12 @@ func (r *Reader) row(rec record) bool {
 	if p.value >= 0 && at(p.value) != "" {
 		values++
 	}
-	if values == 0 && (at(p.date) == "" || len(fields) < len(p.headings)) {
+	var (
+		clockAtFault bool
+		timeProblem  water.Text
+	)
+	r.sample.Time, clockAtFault, timeProblem = r.o.Layout.readTime(at(p.date), at(p.clock), r.zone)
+	if values == 0 && timeProblem != (water.Text{}) {
 		return false // empty, or words below the table
 	}
 	r.counts.Rows++
@@ -412,18 +418,15 @@ func (r *Reader) row(rec record) bool {
 	if r.sample.Station = r.station(at(p.station)); r.sample.Station == nil {
 		refuseRow(p.station, r.noStation(at(p.station)))
 	}
-	var clockAtFault bool
-	var problem water.Text
-	r.sample.Time, clockAtFault, problem = r.o.Layout.readTime(at(p.date), at(p.clock), r.zone)
-	if problem == (water.Text{}) {
-		problem = r.implausible(r.sample.Time)
+	if timeProblem == (water.Text{}) {
+		timeProblem = r.implausible(r.sample.Time)
 	}
-	if problem != (water.Text{}) {
+	if timeProblem != (water.Text{}) {
 		column := p.date
 		if clockAtFault && p.clock >= 0 {
 			column = p.clock
 		}
-		refuseRow(column, problem)
+		refuseRow(column, timeProblem)
 	}
 	if column, problem := r.details(at); problem != (water.Text{}) {
 		refuseRow(column, problem)

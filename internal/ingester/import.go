@@ -26,7 +26,8 @@ import (
 // Numbers of imports.
 const (
 	importEvery  = 300 * time.Millisecond // how often batches are looked for
-	chunkValues  = 5000                   // observations that go into the spool at once
+	recordValues = 5000                   // observations in one record of the spool
+	chunkValues  = 4 * recordValues       // between two fsyncs of the register
 	tellEvery    = 500 * time.Millisecond // how often progress is told
 	importRetry  = time.Second            // before the spool is tried again
 	answerWithin = time.Minute            // without progress, the ingester is taken for gone
@@ -365,32 +366,29 @@ func (m *batchImport) chunk() (ended bool, err error) {
 		return false, err
 	}
 	defer c.Rollback()
-	p := m.progress // becomes m.progress with the commit
-	o := ingest.Outcome{
-		Topic: "import " + m.reader.header.File, Received: time.Now().UTC(),
-		Observations: make([]water.Observation, 0, chunkValues+100),
+	var (
+		p         = m.progress // becomes m.progress with the commit
+		done      = make(chan error, chunkValues/recordValues+1)
+		appended  int
+		failures  error
+		remaining = chunkValues
+	)
+	for remaining > 0 && !ended && err == nil {
+		var o ingest.Outcome
+		o, ended, err = m.record(c, &p.Result)
+		if n := len(o.Observations); n > 0 && err == nil {
+			remaining -= n
+			appended++
+			m.pipeline.Keep(o, func(err error) { done <- err })
+		} else if !ended && err == nil {
+			remaining -= recordValues // all of them were known
+		}
 	}
-	var superseded []water.Observation
-	for len(o.Observations)+len(superseded) < chunkValues {
-		err := m.reader.next(&m.sample)
-		if errors.Is(err, io.EOF) {
-			ended = true
-			break
-		}
-		if err != nil {
-			return false, err
-		}
-		if o.Observations, superseded, err = m.take(c, &p.Result, o.Observations, superseded); err != nil {
-			return false, err
-		}
+	for range appended {
+		failures = errors.Join(failures, <-done)
 	}
-	o.Observations = append(o.Observations, superseded...)
-	if len(o.Observations) > 0 {
-		done := make(chan error, 1)
-		m.pipeline.Keep(o, func(err error) { done <- err })
-		if err := <-done; err != nil {
-			return false, err
-		}
+	if err := errors.Join(err, failures); err != nil {
+		return false, err
 	}
 	p.Offset = m.reader.offset
 	if ended {
@@ -408,6 +406,30 @@ func (m *batchImport) chunk() (ended bool, err error) {
 	}
 	m.progress = p
 	return ended, nil
+}
+
+// record makes a record of the spool of the next samples.
+func (m *batchImport) record(c *laboratory.Change, result *ImportResult) (o ingest.Outcome, ended bool, err error) {
+	o = ingest.Outcome{
+		Topic: "import " + m.reader.header.File, Received: time.Now().UTC(),
+		Observations: make([]water.Observation, 0, recordValues+100),
+	}
+	var superseded []water.Observation
+	for values := 0; values < recordValues; values += len(m.sample.values) {
+		err := m.reader.next(&m.sample)
+		if errors.Is(err, io.EOF) {
+			ended = true
+			break
+		}
+		if err != nil {
+			return o, false, err
+		}
+		if o.Observations, superseded, err = m.take(c, result, o.Observations, superseded); err != nil {
+			return o, false, err
+		}
+	}
+	o.Observations = append(o.Observations, superseded...)
+	return o, ended, nil
 }
 
 // take decides what becomes of m.sample.
