@@ -204,12 +204,13 @@ func headerLine(v strict.Value) int {
 	if v.Written() == "none" {
 		return table.NoHeader
 	}
+	if !placePattern.MatchString(v.Written()) {
+		v.Fault("%s is no line; want 1 for the first, or none", strict.Quote(v.Written()))
+		return 0
+	}
 	var line float64
 	if !v.NumberWithin(&line, 1, 1000) {
 		return 0
-	}
-	if line != float64(int(line)) {
-		v.Fault("%v is no line; want a whole number, or none", line)
 	}
 	return int(line)
 }
