@@ -5,14 +5,19 @@ import (
 	"tofuwatch/internal/water"
 )
 
-// Judge returns a reading that came in a file as an observation of a station, by the
-// checks that a message's go through. Its time is known to be plausible.
-func (p *Pipeline) Judge(s *water.Station, method water.Method, r water.Reading) water.Observation {
-	o := water.Observation{Station: s, Parameter: r.Parameter, Method: method, Time: r.Time}
-	if method == water.Lab {
-		o.Value, o.Flag = quality.JudgeResult(r)
-		return o
+// JudgeSample returns the readings of one sample that came in a file as observations
+// of a station, each in its place, by the checks that a message's go through. Their
+// time is known to be plausible.
+func (p *Pipeline) JudgeSample(s *water.Station, method water.Method, readings []water.Reading) []water.Observation {
+	observations := make([]water.Observation, len(readings))
+	for i, r := range readings {
+		o := water.Observation{Station: s, Parameter: r.Parameter, Method: method, Time: r.Time}
+		if method == water.Lab {
+			o.Value, o.Flag = quality.JudgeResult(r)
+		} else {
+			o.Value, o.Flag = quality.Judge(s, r)
+		}
+		observations[i] = o
 	}
-	o.Value, o.Flag = quality.Judge(s, r)
-	return o
+	return observations
 }

@@ -468,7 +468,7 @@ func (r *importRun) tell(f *importedFile) error {
 	if f.method == water.Sensor {
 		kind = w.sensor
 	}
-	fmt.Fprintf(r.out, "%s: %d %s\n", table.Printable(f.name), c.Rows, kind)
+	fmt.Fprintf(r.out, "%s: %s\n", table.Printable(f.name), kind)
 	t := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
 	line := func(always bool, words string, n int, more ...string) {
 		if always || n > 0 {
@@ -476,6 +476,7 @@ func (r *importRun) tell(f *importedFile) error {
 		}
 	}
 	p := f.result
+	line(true, w.rows, c.Rows)
 	switch {
 	case r.dryRun:
 		line(true, w.wouldStore, p.Stored)
@@ -498,7 +499,7 @@ func (r *importRun) tell(f *importedFile) error {
 	}
 	if p.Before != "" {
 		if at, err := time.Parse(time.RFC3339, p.Before); err == nil {
-			fmt.Fprintf(r.out, "  "+w.before+"\n", at.In(r.site.TimeZone).Format("2006-01-02 15:04 MST"))
+			fmt.Fprintf(r.out, "  "+w.before+"\n", at.In(r.site.TimeZone).Format("2006-01-02 15:04:05 MST"))
 		}
 	}
 	if len(f.unused) > 0 {
@@ -519,10 +520,10 @@ func inRows(format string, rows int) string {
 
 // importWords are the words of the summary, by language.
 var importWords = map[string]struct {
-	lab, sensor, stored, wouldStore, waiting, censored, overLimit, corrected, unchanged, outdated, missing, bad, refused, inRows, unknown, before, unused, untold string
+	lab, sensor, rows, stored, wouldStore, waiting, censored, overLimit, corrected, unchanged, outdated, missing, bad, refused, inRows, unknown, before, unused, untold string
 }{
 	"en": {
-		lab: "rows of laboratory results", sensor: "rows of sensor readings",
+		lab: "laboratory results", sensor: "sensor readings", rows: "rows",
 		stored: "values stored", wouldStore: "values would be stored", waiting: "values wait on disk for the ingester",
 		censored: "less or more than (<, >)", overLimit: "past a limit, told as late", corrected: "correct an earlier result, which is kept",
 		unchanged: "known already, unchanged", outdated: "older than a result that is known", missing: "no value", bad: "cannot be, marked as bad",
@@ -530,7 +531,7 @@ var importWords = map[string]struct {
 		before: "the same values were imported on %s: nothing changed", unused: "columns not used", untold: "%s: %d more lines like these; --report FILE writes all",
 	},
 	"id": {
-		lab: "baris hasil laboratorium", sensor: "baris data sensor",
+		lab: "hasil laboratorium", sensor: "data sensor", rows: "baris",
 		stored: "nilai disimpan", wouldStore: "nilai akan disimpan", waiting: "nilai menunggu di disk sampai ingester berjalan",
 		censored: "kurang atau lebih dari (<, >)", overLimit: "melewati baku mutu, diberitahukan sebagai terlambat", corrected: "mengoreksi hasil sebelumnya, yang tetap disimpan",
 		unchanged: "sudah ada, tidak berubah", outdated: "lebih lama dari hasil yang sudah ada", missing: "tanpa nilai", bad: "tidak mungkin, ditandai buruk",

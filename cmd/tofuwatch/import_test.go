@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,7 @@ func TestImportOfALaboratory(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(content), "\r\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, ";290;") }) // contradicts another
 	slices.Reverse(lines[4:])
 	shuffled := n.textFile("shuffled.csv", strings.Join(lines, "\n"))
 	n.importFile(failed, shuffled)
@@ -345,10 +347,10 @@ func TestImportSurvivesKills(t *testing.T) {
 			n.expect = want
 			l := n.drained()
 			n.compare()
-			if l.stored < 2*rows || len(l.deadLettered) > 0 {
-				t.Errorf("got ledger %+v, want at least %d stored", l, 2*rows)
+			if l.stored != 2*rows || l.received != 2*rows {
+				t.Errorf("got ledger %+v, want %d readings stored", l, 2*rows)
 			}
-			// What is there twice is the same point: a value past the limit counts once.
+			// Each value past the limit counts once.
 			over := 0
 			for _, v := range want {
 				if v > 300 {
@@ -405,14 +407,46 @@ func TestImportAsJSON(t *testing.T) {
 	}
 }
 
-// The way to the mail: an import, a scrape, a rule, a mail with the sample's date.
-func TestLateExceedanceOfAnImportIsMailed(t *testing.T) {
+// An import, a scrape, a rule: a late exceedance is told with its sample's date.
+func TestLateExceedanceOfAnImport(t *testing.T) {
 	t.Parallel()
 	w := newWatch(t)
 	w.importFile(failed, tenFaults)
-	mail := w.mailed("forum@example.org")
-	if !strings.Contains(mail.Text, "20") {
-		t.Errorf("got mail\n%s", mail.Text)
+	var got []string
+	want := []string{
+		"bod max 181.5 of 2025-10-06T00:30:00Z, limit 150, firing",
+		"cod max 286.5 of 2025-10-20T00:30:00Z, limit 275, firing", // the newest of two
+		"ph min 5.8 of 2025-10-06T00:30:00Z, limit 6, firing",
 	}
-	t.Logf("%s\n%s", mail.Subject, mail.Text)
+	testenv.Eventually(t, func() error {
+		var answer struct {
+			Data struct {
+				Alerts []struct {
+					Labels, Annotations map[string]string
+					State               string
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(testenv.Get(t, w.prometheus.URL+"/api/v1/alerts")), &answer); err != nil {
+			return err
+		}
+		got = nil
+		for _, a := range answer.Data.Alerts {
+			if a.Labels["alertname"] != "LateExceedance" || a.Labels["station"] != "ipal-01" || a.Labels["method"] != "lab" {
+				continue
+			}
+			seconds, err := strconv.ParseInt(a.Annotations["sampled"], 10, 64)
+			if err != nil {
+				return err
+			}
+			got = append(got, fmt.Sprintf("%s %s %s of %s, limit %s, %s", a.Labels["parameter"], a.Labels["bound"], a.Annotations["value"],
+				time.Unix(seconds, 0).UTC().Format(time.RFC3339), a.Annotations["limit"], a.State))
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("late exceedances (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+	w.stop()
 }

@@ -254,6 +254,9 @@ func (b *batchReader) next(s *batchSample) error {
 		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return io.EOF
 		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return fmt.Errorf("%w: line at byte %d: %w", errBatch, b.offset, err)
 	}
 	*s = batchSample{values: s.values[:0]}

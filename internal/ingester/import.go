@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -260,6 +261,7 @@ func (i *ingester) importBatch(ctx context.Context, name string, wait bool, told
 		}
 		return err
 	}
+	delete(i.spooled, name)
 	i.log.Info("import taken in", "file", b.header.File, "stored", m.progress.Result.Stored, "unchanged", m.progress.Result.Unchanged)
 	return i.endBatch(name, m.progress.Result, "")
 }
@@ -305,9 +307,9 @@ func (i *ingester) endBatch(name string, result ImportResult, aside string) erro
 }
 
 // A batchImport is a batch that is being taken in, chunk by chunk. A chunk is first
-// in the spool and then in the register, together with the place behind it: after a
-// crash between the two it is decided anew, with the same outcome, which makes the
-// same points.
+// in the spool and then in the register, together with the place behind it. After a
+// crash between the two the chunk is decided anew, with the same outcome; what of it
+// the spool has, as its topics tell, is not given to it again.
 type batchImport struct {
 	*ingester
 	name     string
@@ -318,6 +320,7 @@ type batchImport struct {
 
 	lastTold time.Time
 	sample   batchSample
+	readings []water.Reading // scratch
 }
 
 func (m *batchImport) run(ctx context.Context) error {
@@ -359,6 +362,12 @@ func (m *batchImport) room(ctx context.Context) error {
 	}
 }
 
+// A chunkRecord is a record of the spool that is being made of samples.
+type chunkRecord struct {
+	ingest.Outcome
+	end int64 // of its samples in the batch
+}
+
 // chunk takes in some samples, and reports whether they were the last.
 func (m *batchImport) chunk() (ended bool, err error) {
 	c, err := m.register.Begin()
@@ -366,29 +375,16 @@ func (m *batchImport) chunk() (ended bool, err error) {
 		return false, err
 	}
 	defer c.Rollback()
-	var (
-		p         = m.progress // becomes m.progress with the commit
-		done      = make(chan error, chunkValues/recordValues+1)
-		appended  int
-		failures  error
-		remaining = chunkValues
-	)
-	for remaining > 0 && !ended && err == nil {
-		var o ingest.Outcome
-		o, ended, err = m.record(c, &p.Result)
-		if n := len(o.Observations); n > 0 && err == nil {
-			remaining -= n
-			appended++
-			m.pipeline.Keep(o, func(err error) { done <- err })
-		} else if !ended && err == nil {
-			remaining -= recordValues // all of them were known
+	p := m.progress // becomes m.progress with the commit
+	var records []chunkRecord
+	for n := 0; n < chunkValues/recordValues && !ended; n++ {
+		var r chunkRecord
+		if r, ended, err = m.record(c, &p.Result); err != nil {
+			return false, err
 		}
-	}
-	for range appended {
-		failures = errors.Join(failures, <-done)
-	}
-	if err := errors.Join(err, failures); err != nil {
-		return false, err
+		if len(r.Observations) > 0 && r.end > m.spooled[m.name] {
+			records = append(records, r)
+		}
 	}
 	p.Offset = m.reader.offset
 	if ended {
@@ -399,7 +395,7 @@ func (m *batchImport) chunk() (ended bool, err error) {
 		err = c.SetImport("batch "+m.name, p)
 	}
 	if err == nil {
-		err = c.Commit()
+		err = m.keep(records, c)
 	}
 	if err != nil {
 		return false, err
@@ -408,12 +404,40 @@ func (m *batchImport) chunk() (ended bool, err error) {
 	return ended, nil
 }
 
-// record makes a record of the spool of the next samples.
-func (m *batchImport) record(c *laboratory.Change, result *ImportResult) (o ingest.Outcome, ended bool, err error) {
-	o = ingest.Outcome{
-		Topic: "import " + m.reader.header.File, Received: time.Now().UTC(),
-		Observations: make([]water.Observation, 0, recordValues+100),
+// keep gives records to the spool, then shows them to the exporter and commits the
+// change of the register. A snapshot of the exporter has either nothing of them, and
+// a position before them, or all.
+func (m *batchImport) keep(records []chunkRecord, c *laboratory.Change) error {
+	m.saving.Lock()
+	m.hold = m.spool.End() + 1
+	m.saving.Unlock()
+	failures := make([]error, len(records))
+	var kept sync.WaitGroup
+	kept.Add(len(records))
+	for n, r := range records {
+		m.spool.Append(r.Outcome, func(err error) {
+			failures[n] = err
+			kept.Done()
+		})
 	}
+	kept.Wait()
+
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.hold = 0
+	for n, r := range records {
+		if failures[n] != nil {
+			return failures[n] // the ones before it are in the spool, and noted
+		}
+		m.exporter.ObserveAt(r.Received, r.Observations)
+		m.spooled[m.name] = r.end
+	}
+	return c.Commit()
+}
+
+// record makes a record of the next samples.
+func (m *batchImport) record(c *laboratory.Change, result *ImportResult) (r chunkRecord, ended bool, err error) {
+	observations := make([]water.Observation, 0, recordValues+100)
 	var superseded []water.Observation
 	for values := 0; values < recordValues; values += len(m.sample.values) {
 		err := m.reader.next(&m.sample)
@@ -422,14 +446,38 @@ func (m *batchImport) record(c *laboratory.Change, result *ImportResult) (o inge
 			break
 		}
 		if err != nil {
-			return o, false, err
+			return r, false, err
 		}
-		if o.Observations, superseded, err = m.take(c, result, o.Observations, superseded); err != nil {
-			return o, false, err
+		if observations, superseded, err = m.take(c, result, observations, superseded); err != nil {
+			return r, false, err
 		}
 	}
-	o.Observations = append(o.Observations, superseded...)
-	return o, ended, nil
+	r.end = m.reader.offset
+	r.Outcome = ingest.Outcome{
+		Topic:    importTopic(m.reader.header.File, m.name, r.end),
+		Received: time.Now().UTC(), Observations: append(observations, superseded...),
+	}
+	return r, ended, nil
+}
+
+// importTopic is the topic of what came in a file: its name for people, and for us
+// the batch and the place in it behind what is in the record.
+func importTopic(file, batch string, end int64) string {
+	return fmt.Sprintf("import %s [%s %d]", file, batch, end)
+}
+
+// noteSpooled notes what a record's topic tells of an import.
+func (i *ingester) noteSpooled(topic string) {
+	if !strings.HasPrefix(topic, "import ") {
+		return
+	}
+	var batch string
+	var end int64
+	if open := strings.LastIndexByte(topic, '['); open > 0 {
+		if n, _ := fmt.Sscanf(topic[open:], "[%s %d]", &batch, &end); n == 2 {
+			i.spooled[batch] = max(i.spooled[batch], end)
+		}
+	}
 }
 
 // take decides what becomes of m.sample.
@@ -439,8 +487,12 @@ func (m *batchImport) take(c *laboratory.Change, result *ImportResult, observati
 		result.Unknown += len(s.values)
 		return observations, superseded, nil
 	}
+	m.readings = m.readings[:0]
 	for _, v := range s.values {
-		o := m.pipeline.Judge(s.station, method, water.Reading{Parameter: v.Parameter, Value: v.Value, Time: s.time})
+		m.readings = append(m.readings, water.Reading{Parameter: v.Parameter, Value: v.Value, Time: s.time})
+	}
+	for n, o := range m.pipeline.JudgeSample(s.station, method, m.readings) {
+		v := s.values[n]
 		o.Censor = v.Censor
 		if method != water.Lab {
 			if math.IsNaN(o.Value) {

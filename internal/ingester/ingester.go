@@ -123,11 +123,17 @@ type ingester struct {
 
 	spoolLimit int64                // bytes
 	register   *laboratory.Register // nil until the first import
+	spooled    map[string]int64     // up to where a batch is in the spool, by its name
+
+	saving sync.Mutex // held while the latest values are saved, or change with the register
+	// hold is what the saved position must not pass, plus 1, while what is behind it
+	// is in the spool and not in the latest values yet; 0 for no such thing.
+	hold uint64
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
+	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), spooled: make(map[string]int64), log: log}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
 	}
@@ -145,12 +151,13 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, CountReadings: influx.CountReadings,
 		RestoreFrom: position,
-		Restore: func(lines []byte, received time.Time) {
-			observations, err := influx.Decode(lines, i.stations, s.Parameters)
+		Restore: func(r spool.Record) {
+			observations, err := influx.Decode(r.Lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.exporter.ObserveAt(received, observations)
+			i.exporter.ObserveAt(r.Received, observations)
+			i.noteSpooled(r.Topic)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {
@@ -177,7 +184,12 @@ func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "l
 // save makes the latest values durable, and lets the spool go of what led to
 // them.
 func (i *ingester) save() error {
+	i.saving.Lock()
+	defer i.saving.Unlock()
 	position := i.spool.End() // before: what is not on disk by now may be missing
+	if i.hold > 0 {
+		position = min(position, i.hold-1)
+	}
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
