@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -315,7 +316,7 @@ func (r *importRun) wouldStore(f *importedFile, s *table.Sample) {
 	for _, v := range s.Values {
 		o := water.Observation{Station: s.Station, Parameter: v.Parameter, Method: f.method, Value: v.Value, Censor: v.Censor, Flag: water.Good, Time: s.Time}
 		switch {
-		case v.Value != v.Value: //nolint:staticcheck // NaN is "no value"
+		case math.IsNaN(v.Value):
 			continue
 		case v.Value < v.Parameter.Min, v.Value > v.Parameter.Max:
 			o.Flag = water.Bad
@@ -374,8 +375,7 @@ func (r *importRun) bar(what string, total int64) *progressbar.ProgressBar {
 
 // unreadable is the fault of a file that cannot be opened.
 func unreadable(file string, err error) table.Fault {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		err = p.Err
 	}
 	return table.Fault{File: file, Problem: water.Text{
@@ -386,8 +386,7 @@ func unreadable(file string, err error) table.Fault {
 
 // asFault returns an error of the table reader as a fault.
 func asFault(file string, err error) table.Fault {
-	var f table.Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[table.Fault](err); ok {
 		return f
 	}
 	return unreadable(file, err)

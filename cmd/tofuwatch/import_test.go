@@ -383,6 +383,15 @@ func TestImportThatCannotBeReadBack(t *testing.T) {
 	}
 }
 
+// The file that the documentation tells a laboratory to start from is good.
+func TestSampleOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	got := tofuwatch(t, "import", "../../docs/laboratory-sample.csv", "--config", "../../deploy/site.example.yaml", "--dry-run")
+	if got.status != done || got.stderr != "" || !strings.Contains(got.stdout, "values would be stored      19\n") {
+		t.Errorf("got exit status %d, want %d and 19 values:\n%s%s", got.status, done, got.stdout, got.stderr)
+	}
+}
+
 // Programs read an object a line.
 func TestImportAsJSON(t *testing.T) {
 	t.Parallel()

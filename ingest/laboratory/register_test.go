@@ -83,7 +83,8 @@ func TestTake(t *testing.T) {
 		"a higher number":               {[]water.Observation{result(100, 1, ""), result(90, 2, "")}, Corrected, []string{"lab 90 r2 +0", "lab_superseded 100 r1 +0"}},
 		"a higher number, the value of old": {
 			[]water.Observation{result(100, 1, ""), result(90, 2, ""), result(100, 3, "")},
-			Corrected, []string{"lab 100 r3 +0", "lab_superseded 90 r2 +1000000"},
+			Corrected,
+			[]string{"lab 100 r3 +0", "lab_superseded 90 r2 +1000000"},
 		},
 		"a lower number comes late":       {[]water.Observation{result(90, 2, ""), result(100, 1, "")}, Outdated, []string{"lab_superseded 100 r1 +0"}},
 		"a lower number comes late twice": {[]water.Observation{result(90, 2, ""), result(100, 1, ""), result(100, 1, "")}, Outdated, nil},
@@ -93,12 +94,14 @@ func TestTake(t *testing.T) {
 		"another laboratory":              {[]water.Observation{result(100, 0, "A/DLH"), result(90, 0, "A/UPTD")}, New, []string{"lab 90 r1 +1"}},
 		"the name comes with the correction": {
 			[]water.Observation{result(100, 0, ""), result(90, 0, "A/DLH")},
-			Corrected, []string{"lab 90 r2 +0", "lab_superseded 100 r1 +0"},
+			Corrected,
+			[]string{"lab 90 r2 +0", "lab_superseded 100 r1 +0"},
 		},
 		"the name is written otherwise": {[]water.Observation{result(100, 0, "A 1/DLH Kota"), result(100, 0, "a  1/DLH  kota")}, Unchanged, nil},
 		"the second sample is corrected": {
 			[]water.Observation{result(100, 0, "A"), result(90, 0, "B"), result(80, 0, "B")},
-			Corrected, []string{"lab 80 r2 +1", "lab_superseded 90 r1 +1"},
+			Corrected,
+			[]string{"lab 80 r2 +1", "lab_superseded 90 r1 +1"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

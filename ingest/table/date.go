@@ -246,9 +246,9 @@ func ParseFormat(text string) (Format, error) {
 		rest = rest[len(step):]
 	}
 	switch date, clock := seen['Y'] || seen['M'] || seen['D'], seen['H'] || seen['m']; {
-	case date && !(seen['Y'] && seen['M'] && seen['D']):
+	case date && (!seen['Y'] || !seen['M'] || !seen['D']):
 		return Format{}, fmt.Errorf("%q lacks YYYY, MM or DD; want a format such as DD/MM/YYYY or DD/MM/YYYY HH:mm", text)
-	case clock && !(seen['H'] && seen['m']), !date && !clock:
+	case clock && (!seen['H'] || !seen['m']), !date && !clock:
 		return Format{}, fmt.Errorf("%q is no format of dates or times; want one such as DD/MM/YYYY, HH:mm or DD/MM/YYYY HH:mm", text)
 	}
 	return f, nil

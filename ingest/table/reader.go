@@ -514,7 +514,7 @@ func (r *Reader) details(at func(int) string) (column int, problem water.Text) {
 	}
 	result.Sample = tidy(at(p.sampleName))
 	if text := at(p.revision); text != "" {
-		digits := strings.TrimLeft(strings.ToLower(text), "revisi. ")
+		digits := strings.TrimLeft(strings.ToLower(text), "revis. ")
 		n, err := strconv.Atoi(digits)
 		if err != nil || n < 0 || n > 999 {
 			return p.revision, say("%s is no revision; write a whole number, 1 for the first result and 2 for its correction", "%s bukan nomor revisi; tulis bilangan bulat, 1 untuk hasil pertama dan 2 untuk koreksinya", quote(text))

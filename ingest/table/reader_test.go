@@ -120,7 +120,8 @@ func TestReader(t *testing.T) {
 	}{
 		{"a simple file", at, "date,COD (mg/L),pH\n2026-10-05,286.5,6.9\n", []string{"2 ipal-01 2026-10-04T17:00 cod=286.5 ph=6.9"}},
 		{
-			"titles above, notes below", Layout{},
+			"titles above, notes below",
+			Layout{},
 			"UPTD Lab;;;\n\nLaporan;;;\nTanggal;Lokasi;COD;pH\n05/10/2026;Outlet IPAL;286,5;6,9\n;;;\n\nSemarang, 20 Oktober;;;\nKepala Lab\n",
 			[]string{"5 ipal-01 2026-10-04T17:00 cod=286.5 ph=6.9"},
 		},
@@ -426,8 +427,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte, station string) {
 		r, err := NewReader(bytes.NewReader(content), options(Layout{Station: Text{Value: station}}))
 		if err != nil {
-			var fault Fault
-			if !errors.As(err, &fault) {
+			if _, ok := errors.AsType[Fault](err); !ok {
 				t.Fatalf("got error %v, want a fault", err)
 			}
 			return
