@@ -14,8 +14,15 @@ import (
 // Measurement is where all observations are.
 const Measurement = "water_quality"
 
-// flagSuffix makes the field of an observation's flag from that of its value.
-const flagSuffix = "_qc"
+// The suffixes make the fields that stand beside a value from the field of the
+// value. That of the flag is a reading's last.
+const (
+	flagSuffix   = "_qc"
+	censorSuffix = "_censor" // "<", ">" or ""
+	lowSuffix    = "_low"    // with the next, what is told of an estimated value
+	highSuffix   = "_high"   //
+	modelSuffix  = "_model"  // a string
+)
 
 // flagField is what every reading has once in a line, whatever else it has.
 var flagField = []byte(flagSuffix + "=")
@@ -51,6 +58,9 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 			dst = append(dst, '=')
 			dst = strconv.AppendFloat(dst, o.Value, 'g', -1, 64)
 			dst = append(dst, ',')
+			if o.Estimation != nil {
+				dst = appendEstimation(dst, o.Parameter.Code, o.Estimation)
+			}
 		}
 		if o.Result != nil || o.Censor != water.Uncensored {
 			dst = appendResult(dst, &observations[i])
@@ -65,6 +75,25 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 	return dst
 }
 
+// appendEstimation appends bod_low=96.4,bod_high=211.2,bod_model="ipal-01-bod-2026-11",
+// A model's name needs no escaping either.
+func appendEstimation(dst []byte, code string, e *water.Estimation) []byte {
+	for _, f := range []struct {
+		suffix string
+		value  float64
+	}{{lowSuffix, e.Low}, {highSuffix, e.High}} {
+		dst = append(dst, code...)
+		dst = append(dst, f.suffix...)
+		dst = append(dst, '=')
+		dst = strconv.AppendFloat(dst, f.value, 'g', -1, 64)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, code...)
+	dst = append(dst, modelSuffix+`="`...)
+	dst = append(dst, e.Model...)
+	return append(dst, `",`...)
+}
+
 func sameSample(a, b water.Observation) bool {
 	return a.Station == b.Station && a.Method == b.Method && a.Time.Equal(b.Time)
 }
@@ -75,9 +104,8 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '\n')
 }
 
-// Suffixes of the fields beside a laboratory's value.
+// Suffixes of what a laboratory says beside its value.
 const (
-	censorSuffix   = "_censor"   // "<", ">" or ""
 	labSuffix      = "_lab"      // the laboratory
 	analysisSuffix = "_analysis" // its method
 	sampleSuffix   = "_sample"   // the bottle
@@ -211,6 +239,9 @@ type onePoint struct {
 // newline; a line that is not ours comes back as it is.
 func splitReadings(line []byte) []onePoint {
 	whole := []onePoint{{0, line}}
+	if !isReading(line) {
+		return whole
+	}
 	series, rest, ok := bytes.Cut(line, []byte(" "))
 	last := bytes.LastIndexByte(rest, ' ')
 	if !ok || last < 0 {
@@ -239,11 +270,15 @@ func splitReadings(line []byte) []onePoint {
 	return points
 }
 
-// Decode reads lines of Encode back. It leaves out what is of no station or
-// parameter known to the site, which may have changed since.
+// Decode reads lines of Encode back, and passes over those of [EncodeCare]. It
+// leaves out what is of no station or parameter known to the site, which may have
+// changed since.
 func Decode(lines []byte, stations map[string]*water.Station, parameters *water.Parameters) ([]water.Observation, error) {
 	var observations []water.Observation
 	for line := range bytes.Lines(lines) {
+		if bytes.HasPrefix(line, []byte(MaintenanceMeasurement+",")) || bytes.HasPrefix(line, []byte(CalibrationMeasurement+",")) {
+			continue
+		}
 		series, rest, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
 		last := strings.LastIndexByte(rest, ' ')
 		if !ok || last < 0 || !strings.HasPrefix(series, Measurement+",") {
@@ -288,7 +323,7 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 	return observations, nil
 }
 
-// decodeField reads a field that stands before the flag.
+// decodeField reads the value of o, or what stands beside it and is no flag.
 func decodeField(o *water.Observation, key, value string) (err error) {
 	result := func() *water.Result {
 		if o.Result == nil {
@@ -307,7 +342,19 @@ func decodeField(o *water.Observation, key, value string) (err error) {
 		n, err = strconv.ParseInt(strings.TrimSuffix(value, "i"), 10, 64)
 		return n
 	}
+	estimation := func() *water.Estimation {
+		if o.Estimation == nil {
+			o.Estimation = new(water.Estimation)
+		}
+		return o.Estimation
+	}
 	switch {
+	case strings.HasSuffix(key, modelSuffix):
+		estimation().Model, err = strconv.Unquote(value)
+	case strings.HasSuffix(key, lowSuffix):
+		estimation().Low, err = strconv.ParseFloat(value, 64)
+	case strings.HasSuffix(key, highSuffix):
+		estimation().High, err = strconv.ParseFloat(value, 64)
 	case strings.HasSuffix(key, censorSuffix):
 		o.Censor = water.Censor(text())
 	case strings.HasSuffix(key, labSuffix):

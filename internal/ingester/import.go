@@ -429,6 +429,7 @@ func (m *batchImport) keep(records []chunkRecord, c *laboratory.Change) error {
 		if failures[n] != nil {
 			return failures[n] // the ones before it are in the spool, and noted
 		}
+		m.care.Keep(nil, nil, r.Observations)
 		m.exporter.ObserveAt(r.Received, r.Observations)
 		m.spooled[m.name] = r.end
 	}
@@ -492,6 +493,10 @@ func (m *batchImport) take(c *laboratory.Change, result *ImportResult, observati
 		m.readings = append(m.readings, water.Reading{Parameter: v.Parameter, Value: v.Value, Time: s.time})
 	}
 	for n, o := range m.pipeline.JudgeSample(s.station, method, m.readings) {
+		if n >= len(s.values) {
+			observations = append(observations, o) // calculated
+			continue
+		}
 		v := s.values[n]
 		o.Censor = v.Censor
 		if method != water.Lab {

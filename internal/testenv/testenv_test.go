@@ -134,42 +134,6 @@ func TestMosquittoTLS(t *testing.T) {
 	}
 }
 
-// What the shipped file has in comments, for loggers over TLS, works once its
-// "#" are taken away.
-func TestShippedListenerForLoggers(t *testing.T) {
-	files, port := testenv.NewTLS(t), strconv.Itoa(testenv.FreePort(t))
-	passwords := filepath.Join(t.TempDir(), "passwords")
-	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "ipal-01", "tempe").CombinedOutput(); err != nil {
-		t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
-	}
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	active := regexp.MustCompile(`(?m)^#(\w)`).ReplaceAllString(string(text), "$1")
-	active = strings.NewReplacer(
-		"listener 8883", "listener "+port,
-		"/etc/mosquitto/certs/server.pem", files.ServerCertFile,
-		"/etc/mosquitto/certs/server.key", files.ServerKeyFile,
-		"/etc/mosquitto/passwords", passwords,
-	).Replace(active)
-	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(active), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	broker := testenv.Mosquitto(t, testenv.WithConfigFile(file))
-	connect(t, broker, "on this machine, without a password")
-	options := func(id, password string) *paho.ClientOptions {
-		o := paho.NewClientOptions().AddBroker("ssl://localhost:" + port).SetClientID(id)
-		return o.SetTLSConfig(&tls.Config{RootCAs: clientTLS(t, files).RootCAs}).SetUsername("ipal-01").SetPassword(password)
-	}
-	connectWith(t, options("logger", "tempe"))
-	if err := refused(t, options("stranger", "tahu")); err == nil {
-		t.Error("a logger with a wrong password is let in")
-	}
-}
-
 func TestInfluxDBComesBack(t *testing.T) {
 	sampled := time.Date(2026, 11, 23, 7, 0, 0, 123456789, time.UTC)
 	for _, tt := range []struct {
