@@ -2,44 +2,85 @@ package ingest
 
 import (
 	"strings"
+	"time"
 
 	"tofuwatch/ingest/payload"
+	"tofuwatch/internal/water"
 )
 
-// A Source is a topic that stations publish to, and the format of what they
+// A Source is a topic that stations publish to, and how they write what they
 // publish there.
 type Source struct {
-	Topic  string // as in the site file, with {station} for one level
-	Decode payload.Decoder
+	Topic   string // as in the site file: a filter that may have {station} and {parameter} for a level each
+	Decode  *payload.Decoder
+	From    string          // ID of the station that all of it is from; "" where the topic or the messages say
+	Zone    *time.Location  // of times without one; nil: the station's
+	Arrival bool            // where a sample has no time, or one that cannot be, it is that of the message's arrival
+	Layout  *payload.Layout // of binary frames; nil: the station's
 }
 
-// stationLevel stands in a source's topic for the level that names the station.
-const stationLevel = "{station}"
+// Levels of a source's topic that stand for what a message's topic has there.
+const (
+	stationLevel   = "{station}"
+	parameterLevel = "{parameter}"
+)
 
 // Filter returns the MQTT topic filter that s subscribes to.
-func (s Source) Filter() string { return strings.Replace(s.Topic, stationLevel, "+", 1) }
+func (s Source) Filter() string {
+	return strings.NewReplacer(stationLevel, "+", parameterLevel, "+").Replace(s.Topic)
+}
 
 // Station returns the station that topic names, if topic is one of s.
 func (s Source) Station(topic string) (id string, ok bool) {
+	id, _, ok = s.match(topic)
+	return id, ok && id != ""
+}
+
+// match reports whether topic is one of s, and what it names. A level that
+// stands for something is not empty.
+func (s Source) match(topic string) (station, parameter string, ok bool) {
 	pattern := s.Topic
 	for {
 		level, patternRest, patternMore := strings.Cut(pattern, "/")
 		if level == "#" {
-			return id, id != ""
+			return station, parameter, true
 		}
 		got, rest, more := strings.Cut(topic, "/")
 		switch {
-		case level == stationLevel:
-			id = got
-		case level != "+" && level != got:
-			return "", false
+		case level == stationLevel && got != "":
+			station = got
+		case level == parameterLevel && got != "":
+			parameter = got
+		case level == stationLevel, level == parameterLevel, level != "+" && level != got:
+			return "", "", false
 		}
 		if !patternMore || !more {
-			return id, id != "" && (patternMore == more || patternRest == "#")
+			return station, parameter, patternMore == more || patternRest == "#"
 		}
 		pattern, topic = patternRest, rest
 	}
 }
 
+// wildness orders sources: of those that have a topic, the one that says most
+// about it is meant.
+func (s Source) wildness() int {
+	const rest = 1 << 17 // more levels than fit a topic
+	n := strings.Count(s.Topic, "+") + strings.Count(s.Topic, "{")
+	if strings.HasSuffix(s.Topic, "#") {
+		n += rest
+	}
+	return n
+}
+
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
+
+// A Logger is what sends in a station's name, where it differs from others of
+// its source.
+type Logger struct {
+	Devices []string              // what messages call it, in any case, where that is not the station's ID
+	Zone    *time.Location        // of times without one; nil: the site's
+	Arrival bool                  // as of a Source
+	Units   map[string]water.Unit // of values whose message states none, by the code of their parameter
+	Layout  *payload.Layout       // of binary frames, before its source's; nil: none
+}

@@ -176,6 +176,7 @@ func (s *Subscriber) message(_ paho.Client, m paho.Message) {
 		Topic:    m.Topic(),
 		Payload:  m.Payload(),
 		Received: time.Now().UTC(),
+		Retained: m.Retained(),
 		Ack:      m.Ack,
 	})
 }

@@ -122,10 +122,7 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
-	for _, station := range s.Stations {
-		i.stations[station.ID] = station.Station
-	}
+	i := &ingester{site: s, stations: stations(s), log: log}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), time.Now)
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
@@ -148,10 +145,9 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters,
-		Refused: func(error) { i.refused.Store(true) },
-	}, i.spool, i.exporter, log.With("component", "pipeline"))
+	decides := PipelineOptions(s)
+	decides.Refused = func(error) { i.refused.Store(true) }
+	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
@@ -252,10 +248,35 @@ func InfluxOptions(s *site.Site) influx.Options {
 	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
 }
 
+// PipelineOptions are what a site's readings are decided by.
+func PipelineOptions(s *site.Site) ingest.Options {
+	loggers := make(map[string]ingest.Logger)
+	for _, station := range s.Stations {
+		g := station.Logger
+		loggers[station.ID] = ingest.Logger{
+			Devices: g.Devices, Zone: g.TimeZone, Arrival: g.Arrival, Units: g.Units, Layout: payload.Layouts[g.Frames],
+		}
+	}
+	return ingest.Options{
+		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+	}
+}
+
+func stations(s *site.Site) map[string]*water.Station {
+	byID := make(map[string]*water.Station, len(s.Stations))
+	for _, station := range s.Stations {
+		byID[station.ID] = station.Station
+	}
+	return byID
+}
+
 func sources(s *site.Site) []ingest.Source {
 	var sources []ingest.Source
 	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
+		sources = append(sources, ingest.Source{
+			Topic: source.Topic, Decode: payload.New(source.Format, source.Payload),
+			From: source.Station, Zone: source.TimeZone, Arrival: source.Arrival, Layout: payload.Layouts[source.Frames],
+		})
 	}
 	return sources
 }
