@@ -215,9 +215,6 @@ func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
 		}
 		o.deadLetter(msg, f.Reason, f.Detail, f.Readings)
 	}
-	if len(d.Readings) > 0 {
-		o.Observations = make([]water.Observation, 0, len(d.Readings))
-	}
 	at := door{msg: msg, source: s, zone: p.o.Zone}
 	var device payload.Device
 	for i := range d.Readings {
@@ -233,6 +230,9 @@ func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
 		if reason, detail := at.admit(r); reason != "" {
 			o.deadLetter(msg, reason, detail, 1)
 			continue
+		}
+		if o.Observations == nil {
+			o.Observations = make([]water.Observation, 0, len(d.Readings)-i)
 		}
 		value, flag := quality.Judge(at.place.station, r.Reading)
 		o.Observations = append(o.Observations, water.Observation{

@@ -36,13 +36,15 @@ func (c *Decoder) csiJSON(d *Decoded, in Input) {
 			s.fault(water.TooMany, 1, fmt.Sprintf("more than %d samples in one message; send them in several", MaxSamples))
 			return
 		}
+		columns := make([]column, len(fields))
+		for i := range fields {
+			columns[i] = s.column(fields[i].get("name"), fields[i].get("units"))
+		}
 		for i := range data {
 			s.number = i + 1
 			s.begin()
 			s.time.read(data[i].get("time"), s.local)
-			s.columns(data[i].get("vals").elements(), len(fields), func(i int) (name []byte, unit *node) {
-				return fields[i].get("name").bytes(), fields[i].get("units")
-			})
+			s.row(data[i].get("vals").elements(), columns)
 		}
 	}, "")
 }
@@ -81,6 +83,10 @@ func (c *Decoder) geoJSON(d *Decoded, in Input) {
 			s.fault(water.TooMany, 1, fmt.Sprintf("more than %d samples in one message; send them in several", MaxSamples))
 			return
 		}
+		columns := make([]column, len(names))
+		for i := range names {
+			columns[i] = s.column(&names[i], nil)
+		}
 		times := make(map[string]int)
 		for _, o := range observations.children {
 			times[string(o.key)]++
@@ -91,44 +97,48 @@ func (c *Decoder) geoJSON(d *Decoded, in Input) {
 			s.begin()
 			s.time.text(o.key, s.local)
 			s.time.named = times[string(o.key)]
-			s.columns(o.elements(), len(names), func(i int) (name []byte, unit *node) { return names[i].bytes(), nil })
+			s.row(o.elements(), columns)
 		}
 	}, "")
 }
 
-// columns takes values that stand in an order, of which column tells the names
-// and units.
-func (s *sample) columns(values []node, names int, column func(i int) (name []byte, unit *node)) {
-	if len(values) != names {
-		known := 0
-		for i := range names {
-			if name, _ := column(i); s.column(name) != nil {
-				known++
-			}
-		}
-		s.fault(water.Malformed, max(1, known), fmt.Sprintf("%d values for %d names: which is which cannot be told", len(values), names))
-		return
-	}
-	for i := range values {
-		name, unit := column(i)
-		f := s.column(name)
-		if f == nil || f.parameter == nil {
-			s.ignore(name, f)
-			continue
-		}
-		s.put(f, name, &values[i], unit)
-	}
-	s.settle()
+// A column is what stands in one place of every row.
+type column struct {
+	name  []byte
+	field *field // nil: no parameter
+	unit  *node  // nil: none is stated
 }
 
 // column returns what the name of a logger's column stands for: an average is
 // called like what it is of.
-func (s *sample) column(name []byte) *field {
-	if f := s.fields.lookup(name); f != nil {
-		return f
+func (s *sample) column(name, unit *node) column {
+	c := column{name: name.bytes(), unit: unit}
+	if c.field = s.fields.lookup(c.name); c.field == nil {
+		if bare, ok := bytes.CutSuffix(c.name, []byte("_Avg")); ok {
+			c.field = s.fields.lookup(bare)
+		}
 	}
-	if bare, ok := bytes.CutSuffix(name, []byte("_Avg")); ok {
-		return s.fields.lookup(bare)
+	return c
+}
+
+// row takes values that stand in the order of columns.
+func (s *sample) row(values []node, columns []column) {
+	if len(values) != len(columns) {
+		known := 0
+		for _, c := range columns {
+			if c.field != nil && c.field.parameter != nil {
+				known++
+			}
+		}
+		s.fault(water.Malformed, max(1, known), fmt.Sprintf("%d values for %d names: which is which cannot be told", len(values), len(columns)))
+		return
 	}
-	return nil
+	for i, c := range columns {
+		if c.field == nil || c.field.parameter == nil {
+			s.ignore(c.name, c.field)
+			continue
+		}
+		s.put(c.field, c.name, &values[i], c.unit)
+	}
+	s.settle()
 }

@@ -233,8 +233,8 @@ func TestParsePath(t *testing.T) {
 func TestParseTimeFormat(t *testing.T) {
 	for in, want := range map[string]string{
 		"DD/MM/YYYY HH:mm:ss": "", "YYYY-MM-DD HH:mm": "", "YYMMDDHHmmss": "", "DD.MM.YYYY, HH:mm": "",
-		"": "does not have YY once", "DD/MM/YYYY": "does not have HH once", "DD/MM/YYYY HH:mm MM": "does not have MM once", "DD/MM/YYYY HH:mm PM": "has \"P\"",
-		"2006-01-02 15:04": "does not have YY once",
+		"": "does not have YYYY once", "DD/MM/YYYY": "does not have HH once", "DD/MM/YYYY HH:mm MM": "does not have MM once", "DD/MM/YYYY HH:mm PM": "has \"P\"",
+		"2006-01-02 15:04": "does not have YYYY once",
 	} {
 		_, err := ParseTimeFormat(in)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -91,7 +91,7 @@ func ParseTimeFormat(s string) (TimeFormat, error) {
 	layout := strings.NewReplacer("YYYY", "2006", "YY", "06", "MM", "1", "DD", "2", "HH", "15", "mm", "4", "ss", "5").Replace(s)
 	for _, part := range []string{"YY", "MM", "DD", "HH", "mm"} {
 		if strings.Count(strings.ReplaceAll(s, "YYYY", "YY"), part) != 1 {
-			return "", fmt.Errorf("the time format %q does not have %s once; %s", s, part, want)
+			return "", fmt.Errorf("the time format %q does not have %s once; %s", s, strings.Replace(part, "YY", "YYYY", 1), want)
 		}
 	}
 	signs := strings.NewReplacer("YYYY", "", "YY", "", "MM", "", "DD", "", "HH", "", "mm", "", "ss", "").Replace(s)
@@ -153,10 +153,12 @@ func (c *Decoder) mapped(d *Decoded, in Input) {
 
 // repeated adds to names those that an object has twice.
 func (n *node) repeated(names map[string]bool) {
+	seen := make(map[string]bool)
 	for i := range n.children {
 		c := &n.children[i]
-		if n.kind == jx.Object && n.get(string(c.key)) != c {
-			names[string(c.key)] = true
+		if n.kind == jx.Object {
+			names[string(c.key)] = names[string(c.key)] || seen[string(c.key)]
+			seen[string(c.key)] = true
 		}
 		c.repeated(names)
 	}

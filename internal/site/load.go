@@ -130,6 +130,8 @@ type loader struct {
 	stations   map[string]int          // line of each station's id
 	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
+	framed     bool // a station says what its binary frames are
+	arrives    bool // a station takes the time of a message's arrival
 }
 
 func (l *loader) site(v strict.Value) *Site {
@@ -144,10 +146,11 @@ func (l *loader) site(v strict.Value) *Site {
 	}
 	strict.Text(root.Key("data_dir"), &s.DataDir, "a path", l.path)
 	strict.Text(root.Key("http").Section("listen").Key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
+	mqtt := root.Key("mqtt").Required("with broker and client_id")
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
-	s.MQTT = l.mqtt(root.Key("mqtt").Required("with broker and client_id")) // sources name parameters and stations
+	s.MQTT = l.mqtt(mqtt) // its sources name parameters and stations
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
 	return s

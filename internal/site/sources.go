@@ -78,6 +78,12 @@ func (l *loader) source(v strict.Value) (Source, strict.Value) {
 	if !format.HasFrames {
 		unused("frames", "has no binary frames")
 	}
+	if framesKey := s.Key("frames"); format.NeedsFrames && framesKey.Absent() && !l.framed {
+		framesKey.Required("here or at stations: what is in the frames; have " + strings.Join(layouts(), ", "))
+	}
+	if timeKey := s.Key("time"); format.NeedsFrames && timeKey.Absent() && !l.arrives {
+		timeKey.Required("here or at stations: received, since a frame has no time")
+	}
 	return source, topicKey
 }
 
@@ -112,10 +118,11 @@ func arrival(v strict.Value) bool {
 	return from == "received"
 }
 
-// layout takes a name of payload.Layouts.
-func layout(s string) (string, error) {
-	return strict.OneOf("frames", slices.Sorted(maps.Keys(payload.Layouts))...)(s)
-}
+// layouts are the names of payload.Layouts.
+func layouts() []string { return slices.Sorted(maps.Keys(payload.Layouts)) }
+
+// layout takes one of them.
+func layout(s string) (string, error) { return strict.OneOf("frames", layouts()...)(s) }
 
 // keyName takes a name that a message may have.
 func keyName(s string) (string, error) {
@@ -234,7 +241,11 @@ func (l *loader) mapping(v strict.Value, units map[string]water.Unit) *payload.M
 	} else {
 		m.Time = paths(at.ItemsOrOne())
 	}
-	l.byParameter(s.Key("values").Required("where the value of each parameter is, for example {ph: sensors.ph}"), func(e strict.Entry, p *water.Parameter) {
+	values := s.Key("values").Required("where the value of each parameter is, for example {ph: sensors.ph}")
+	if values.IsMapping() && len(values.Entries()) == 0 {
+		values.Fault("is empty; want where the value of each parameter is, for example {ph: sensors.ph}")
+	}
+	l.byParameter(values, func(e strict.Entry, p *water.Parameter) {
 		pv := payload.PathValues{Parameter: p, Unit: p.Unit}
 		if u, ok := units[p.Code]; ok {
 			pv.Unit, pv.UnitGiven = u, true
@@ -269,6 +280,7 @@ func (l *loader) logger(s strict.Section) Logger {
 	}
 	strict.Text(s.Key("time_zone"), &g.TimeZone, "text", timeZone)
 	strict.Text(s.Key("frames"), &g.Frames, "text", layout)
+	l.framed, l.arrives = l.framed || g.Frames != "", l.arrives || g.Arrival
 	lines := make(map[string]int)
 	for _, e := range s.Key("units").Entries() {
 		if g.Units == nil {
