@@ -109,7 +109,7 @@ func (p *Pipeline) Handle(msg Message) {
 	}
 	source, named := p.source(msg.Topic)
 	p.received[source].Add(1)
-	o := p.decide(msg, source, named)
+	o := p.decide(msg, source, named, nil)
 	for _, l := range o.DeadLetters {
 		p.faults.deadLettered(l)
 	}
@@ -173,17 +173,26 @@ func (p *Pipeline) place(s *Source, by named, device payload.Device) *place {
 // Decide says what becomes of msg and changes nothing: "now" is msg.Received.
 func (p *Pipeline) Decide(msg Message) Outcome {
 	source, by := p.source(msg.Topic)
-	return p.decide(msg, source, by)
+	return p.decide(msg, source, by, nil)
 }
 
-func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
+// decide is Decide for a message whose source is known. It calls tell, if that
+// is not nil, with each fault as it is met: a dead letter tells of the first of
+// its reason only.
+func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLetter)) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
+	refuse := func(reason water.Reason, detail string, readings int) {
+		if tell != nil {
+			tell(DeadLetter{Reason: reason, Detail: detail, Readings: readings})
+		}
+		o.deadLetter(msg, reason, detail, readings)
+	}
 	if source == len(p.o.Sources) {
-		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
+		refuse(water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
 		return o
 	}
 	if len(msg.Payload) > payload.MaxBytes {
-		o.deadLetter(msg, water.TooLarge, fmt.Sprintf("payload has %d bytes; at most %d are read: send fewer samples at once", len(msg.Payload), payload.MaxBytes), 1)
+		refuse(water.TooLarge, fmt.Sprintf("payload has %d bytes; at most %d are read: send fewer samples at once", len(msg.Payload), payload.MaxBytes), 1)
 		return o
 	}
 
@@ -213,7 +222,7 @@ func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
 			unknown, stranger = unknown+f.Readings, f.Device
 			continue
 		}
-		o.deadLetter(msg, f.Reason, f.Detail, f.Readings)
+		refuse(f.Reason, f.Detail, f.Readings)
 	}
 	at := door{msg: msg, source: s, zone: p.o.Zone}
 	var device payload.Device
@@ -228,7 +237,7 @@ func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
 			continue
 		}
 		if reason, detail := at.admit(r); reason != "" {
-			o.deadLetter(msg, reason, detail, 1)
+			refuse(reason, detail, 1)
 			continue
 		}
 		if o.Observations == nil {
@@ -241,9 +250,31 @@ func (p *Pipeline) decide(msg Message, source int, by named) Outcome {
 		})
 	}
 	if unknown > 0 {
-		o.deadLetter(msg, water.UnknownStation, unknownStation(by, stranger), unknown)
+		refuse(water.UnknownStation, unknownStation(by, stranger), unknown)
 	}
 	return o
+}
+
+// An Explanation is what becomes of a message, in every detail.
+type Explanation struct {
+	Outcome
+	Refused []DeadLetter // each fault by itself, without the message
+	Ignored []string     // keys that name no parameter, each once, in the order of the message
+}
+
+// Explain is Decide for people who want to know why, on a pipeline that does
+// nothing else meanwhile.
+func (p *Pipeline) Explain(msg Message) Explanation {
+	var e Explanation
+	p.decoded.OnIgnored = func(key []byte) {
+		if name := string(key); !slices.Contains(e.Ignored, name) {
+			e.Ignored = append(e.Ignored, name)
+		}
+	}
+	defer func() { p.decoded.OnIgnored = nil }()
+	source, by := p.source(msg.Topic)
+	e.Outcome = p.decide(msg, source, by, func(l DeadLetter) { e.Refused = append(e.Refused, l) })
+	return e
 }
 
 // decode fills p.decoded with what a payload says, frames in it included.

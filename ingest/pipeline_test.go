@@ -19,6 +19,7 @@ import (
 )
 
 var (
+	nan      = math.NaN()
 	outlet   = &water.Station{ID: "ipal-01", River: "bajak", Kind: water.Effluent, Sentinels: []float64{-9999}}
 	received = time.Date(2026, 11, 23, 7, 0, 30, 0, time.UTC)
 	sampled  = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)

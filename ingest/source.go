@@ -61,13 +61,14 @@ func (s Source) match(topic string) (station, parameter string, ok bool) {
 	}
 }
 
-// wildness orders sources: of those that have a topic, the one that says most
-// about it is meant.
+// wildness orders sources: of those that have a topic, the least wild one is
+// meant. That is one without "#", then the one with more levels before its "#",
+// then the one with fewer levels that stand for anything.
 func (s Source) wildness() int {
-	const rest = 1 << 17 // more levels than fit a topic
+	const rest = 1 << 18 // more than levels that fit a topic, twice
 	n := strings.Count(s.Topic, "+") + strings.Count(s.Topic, "{")
 	if strings.HasSuffix(s.Topic, "#") {
-		n += rest
+		n += rest - 2*strings.Count(s.Topic, "/")
 	}
 	return n
 }

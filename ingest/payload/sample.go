@@ -129,7 +129,7 @@ func (s *sample) put(f *field, key []byte, n, unit *node) {
 			quote(unit.text), f.parameter.Code, orWord(f.parameter.Unit))
 	default:
 		if _, err := water.Convert(0, known, f.parameter.Unit); err != nil {
-			v.bad = "in " + err.Error()
+			v.bad = "in the wrong unit: " + err.Error()
 			return
 		}
 		v.unit, v.unitSent = known, true
