@@ -32,6 +32,19 @@ type Observer interface {
 	Online(station *water.Station, online bool)
 }
 
+// Care knows when people work on sensors. Its methods must not block.
+type Care interface {
+	// During reports whether somebody works, or worked, on the sensor for p at s
+	// at a moment. What it says then is not about the water, nor does it say
+	// anything of the readings beside it.
+	During(s *water.Station, p *water.Parameter, at time.Time) bool
+	// Decide says what a notice of s changes, or what is wrong with it, and
+	// changes nothing.
+	Decide(s *water.Station, n water.Notice) ([]water.Maintenance, []water.Visit, error)
+	// Keep takes in what was decided.
+	Keep(maintenance []water.Maintenance, visits []water.Visit, observations []water.Observation)
+}
+
 // Options are what a Pipeline decides by.
 type Options struct {
 	Sources    []Source
@@ -39,6 +52,7 @@ type Options struct {
 	Loggers    map[string]Logger         // by ID of their station; one that is absent is a zero Logger
 	Zone       *time.Location            // of times without one; nil: UTC
 	Parameters *water.Parameters
+	Care       Care // nil: nobody works on sensors
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
@@ -58,7 +72,7 @@ type Pipeline struct {
 	mu      sync.Mutex
 	decoded payload.Decoded // scratch
 
-	received []atomic.Uint64 // messages: one a source, and one for the rest
+	received []atomic.Uint64 // messages: one a source, one for the rest, and one for notices
 	ignored  atomic.Uint64   // keys that name no parameter, also in messages that are looked at again
 	latest   atomic.Int64    // when the last message came, Unix nanoseconds; 0 before the first
 }
@@ -76,7 +90,7 @@ func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *P
 		faults:   newFaultLog(log),
 		places:   make(map[string]*place, len(o.Stations)),
 		devices:  make(map[string]*place),
-		received: make([]atomic.Uint64, len(o.Sources)+1),
+		received: make([]atomic.Uint64, len(o.Sources)+2),
 	}
 	for id, station := range o.Stations {
 		at := &place{station, o.Loggers[id]}
@@ -127,6 +141,9 @@ func (p *Pipeline) Handle(msg Message) {
 // Keep shows an outcome to the observer and gives it to the spool, which calls
 // done.
 func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if p.o.Care != nil {
+		p.o.Care.Keep(o.Maintenance, o.Visits, o.Observations)
+	}
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
 	}
@@ -136,9 +153,12 @@ func (p *Pipeline) Keep(o Outcome, done func(error)) {
 // named is what a topic says.
 type named struct{ station, parameter string }
 
-// source returns which source has a topic, behind the last one if none, and
-// what it names.
+// source returns which source has a topic, behind the last one if none and behind
+// that for notices, and what it names.
 func (p *Pipeline) source(topic string) (index int, by named) {
+	if id, ok := Notices.Station(topic); ok && p.o.Care != nil {
+		return len(p.o.Sources) + 1, named{station: id}
+	}
 	for _, i := range p.order {
 		if station, parameter, ok := p.o.Sources[i].match(topic); ok {
 			return i, named{station, parameter}
@@ -186,6 +206,10 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 			tell(DeadLetter{Reason: reason, Detail: detail, Readings: readings})
 		}
 		o.deadLetter(msg, reason, detail, readings)
+	}
+	if source > len(p.o.Sources) {
+		p.decideNotice(&o, msg, by.station)
+		return o
 	}
 	if source == len(p.o.Sources) {
 		refuse(water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
@@ -244,9 +268,13 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 			o.Observations = make([]water.Observation, 0, len(d.Readings)-i)
 		}
 		value, flag := quality.Judge(at.place.station, r.Reading)
+		maintenance := p.o.Care != nil && p.o.Care.During(at.place.station, r.Parameter, r.Time)
+		if maintenance && flag != water.Missing {
+			flag = water.Bad
+		}
 		o.Observations = append(o.Observations, water.Observation{
 			Station: at.place.station, Parameter: r.Parameter, Method: water.Sensor,
-			Value: value, Flag: flag, Time: r.Time,
+			Value: value, Flag: flag, Time: r.Time, Maintenance: maintenance,
 		})
 	}
 	if unknown > 0 {
@@ -301,6 +329,29 @@ func unknownStation(by named, device payload.Device) string {
 		return fmt.Sprintf("the message does not say which station it is from, and neither does its topic; give the source a station in the site file, or a topic with %s", stationLevel)
 	}
 	return fmt.Sprintf("no station has the device %v; write device: %s to its station in the site file, restart, and replay", device, quote(device[0]))
+}
+
+// decideNotice decides on what somebody says of work on the sensors of a station.
+func (p *Pipeline) decideNotice(o *Outcome, msg Message, id string) {
+	if len(msg.Payload) == 0 {
+		return // takes a retained message away from the broker
+	}
+	station := p.o.Stations[id]
+	if station == nil {
+		o.deadLetter(msg, water.UnknownStation, fmt.Sprintf("no station %s; have another look at the topic", quote(id)), 1)
+		return
+	}
+	n, fault := payload.Notice(msg.Payload, p.o.Parameters)
+	if fault != nil {
+		o.deadLetter(msg, fault.Reason, fault.Detail, fault.Readings)
+		return
+	}
+	n.Received, n.Duplicate, n.Retained = msg.Received, msg.Duplicate, msg.Retained
+	var err error
+	if o.Maintenance, o.Visits, err = p.o.Care.Decide(station, n); err != nil {
+		o.Maintenance, o.Visits = nil, nil
+		o.deadLetter(msg, water.BadNotice, err.Error(), 1)
+	}
 }
 
 // deadLetter adds a fault to o: readings that are lost for one reason share a

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -30,9 +31,11 @@ func (s Source) Filter() string {
 	return strings.NewReplacer(stationLevel, "+", parameterLevel, "+").Replace(s.Topic)
 }
 
-// Station returns the station that topic names, if topic is one of s.
+// Station returns the station that topic names, or that all of s is from, if
+// topic is one of s.
 func (s Source) Station(topic string) (id string, ok bool) {
 	id, _, ok = s.match(topic)
+	id = cmp.Or(s.From, id)
 	return id, ok && id != ""
 }
 
@@ -73,8 +76,24 @@ func (s Source) wildness() int {
 	return n
 }
 
+// Of returns the topics that a station publishes to: a filter, if a level may be
+// anything.
+func (s Source) Of(station string) string {
+	return strings.NewReplacer(stationLevel, station, parameterLevel, "+").Replace(s.Topic)
+}
+
+// IsOf reports whether a station has topics of its own in s. It has none where
+// messages say which station they are from: these are a gateway's or a network
+// server's.
+func (s Source) IsOf(station string) bool {
+	return s.From == station || s.From == "" && strings.Contains(s.Topic, stationLevel)
+}
+
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
+
+// Notices is the source of what people say of work on a station's sensors.
+var Notices = Source{Topic: "tofu/" + stationLevel + "/maintenance"}
 
 // A Logger is what sends in a station's name, where it differs from others of
 // its source.
