@@ -59,7 +59,7 @@ func (d *door) time(r *payload.Reading) (reason water.Reason, detail string) {
 			t := r.Time
 			r.Time = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), d.zoneOf()).UTC()
 		}
-		if r.Time == d.checked {
+		if r.Time.Equal(d.checked) {
 			return "", ""
 		}
 		err := quality.CheckTime(r.Time, d.msg.Received)

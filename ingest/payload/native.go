@@ -211,7 +211,7 @@ func (n *native) timeValue(depth int) error {
 		if err != nil {
 			return err
 		}
-		t.text(s, n.Decoder.local)
+		t.text(s, n.local)
 		return nil
 	case jx.Null:
 		return n.dec.Null()
