@@ -14,10 +14,11 @@ import (
 // A door is where readings of one message become a site's own: in the units of
 // their parameters, at a moment that can be.
 type door struct {
-	msg    Message
-	source *Source
-	zone   *time.Location // the site's
-	place  *place         // of the reading at hand
+	received time.Time // as of a Message
+	retained bool
+	source   *Source
+	zone     *time.Location // the site's
+	place    *place         // of the reading at hand
 
 	checked time.Time            // the last sample time that was found plausible
 	arrived map[arrival]struct{} // readings that have the time of the message's arrival
@@ -37,8 +38,10 @@ func (d *door) admit(r *payload.Reading) (reason water.Reason, detail string) {
 		r.Value = math.NaN()
 	}
 	unit := r.Unit
-	if own, ok := d.place.logger.Units[r.Parameter.Code]; ok && !r.UnitSent {
-		unit = own
+	if own := d.place.logger.Units; len(own) > 0 && !r.UnitSent {
+		if u, ok := own[r.Parameter.Code]; ok {
+			unit = u
+		}
 	}
 	if unit != r.Parameter.Unit && !math.IsNaN(r.Value) {
 		sent := r.Value
@@ -62,7 +65,7 @@ func (d *door) time(r *payload.Reading) (reason water.Reason, detail string) {
 		if r.Time.Equal(d.checked) {
 			return "", ""
 		}
-		err := quality.CheckTime(r.Time, d.msg.Received)
+		err := quality.CheckTime(r.Time, d.received)
 		if err == nil {
 			d.checked = r.Time
 			return "", ""
@@ -77,11 +80,11 @@ func (d *door) time(r *payload.Reading) (reason water.Reason, detail string) {
 		return water.NoTime, fmt.Sprintf("%s has a time that is relative to the message's arrival; send an absolute one, or allow that: time: received, at the source or the station in the site file", r.Parameter.Code)
 	case !allowed:
 		return water.NoTime, fmt.Sprintf(`no time with %s; send one, such as "time":"2026-11-23T07:00:00Z", or allow that of the arrival: time: received, at the source or the station in the site file`, r.Parameter.Code)
-	case d.msg.Retained:
+	case d.retained:
 		return water.NoTime, fmt.Sprintf("%s has no time, and the broker had kept the message for who knows how long; publish it without the retain flag, or with a time", r.Parameter.Code)
 	}
-	r.Time = d.msg.Received.Add(r.Offset)
-	if err := quality.CheckTime(r.Time, d.msg.Received); err != nil {
+	r.Time = d.received.Add(r.Offset)
+	if err := quality.CheckTime(r.Time, d.received); err != nil {
 		return water.BadTime, err.Error()
 	}
 	this := arrival{d.place.station, r.Parameter, r.Time}

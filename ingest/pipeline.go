@@ -160,7 +160,7 @@ func (p *Pipeline) source(topic string) (index int, by named) {
 		return len(p.o.Sources) + 1, named{station: id}
 	}
 	for _, i := range p.order {
-		if station, parameter, ok := p.o.Sources[i].match(topic); ok {
+		if station, parameter, ok := match(p.o.Sources[i].Topic, topic); ok {
 			return i, named{station, parameter}
 		}
 	}
@@ -248,7 +248,7 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 		}
 		refuse(f.Reason, f.Detail, f.Readings)
 	}
-	at := door{msg: msg, source: s, zone: p.o.Zone}
+	at := door{received: msg.Received, retained: msg.Retained, source: s, zone: p.o.Zone}
 	var device payload.Device
 	for i := range d.Readings {
 		r := &d.Readings[i]

@@ -34,15 +34,18 @@ func (s Source) Filter() string {
 // Station returns the station that topic names, or that all of s is from, if
 // topic is one of s.
 func (s Source) Station(topic string) (id string, ok bool) {
-	id, _, ok = s.match(topic)
+	id, _, ok = match(s.Topic, topic)
 	id = cmp.Or(s.From, id)
 	return id, ok && id != ""
 }
 
-// match reports whether topic is one of s, and what it names. A level that
-// stands for something is not empty.
-func (s Source) match(topic string) (station, parameter string, ok bool) {
-	pattern := s.Topic
+// match reports whether topic is one of a source's, and what it names. A level
+// that stands for something is not empty.
+func match(pattern, topic string) (station, parameter string, ok bool) {
+	// Sources mostly differ in their last level: look at it first.
+	if last := pattern[strings.LastIndexByte(pattern, '/')+1:]; last != "" && strings.IndexByte("{+#", last[0]) < 0 && !strings.HasSuffix(topic, last) {
+		return "", "", false
+	}
 	for {
 		level, patternRest, patternMore := strings.Cut(pattern, "/")
 		if level == "#" {
