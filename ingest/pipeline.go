@@ -56,6 +56,9 @@ type Options struct {
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
+	// Derive returns what can be calculated from the observations of a message,
+	// such as estimates. It must not change them. Nil derives nothing.
+	Derive func(observations []water.Observation) []water.Observation
 }
 
 // A Pipeline decides what becomes of messages.
@@ -279,6 +282,10 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 	}
 	if unknown > 0 {
 		refuse(water.UnknownStation, unknownStation(by, stranger), unknown)
+	}
+	if p.o.Derive != nil {
+		// Behind all that was sent, so that the values of a sample stay neighbours.
+		o.Observations = append(o.Observations, p.o.Derive(o.Observations)...)
 	}
 	return o
 }

@@ -27,6 +27,8 @@ import (
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/spool"
+	"tofuwatch/internal/estimate"
+	"tofuwatch/internal/estimate/score"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -75,6 +77,12 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	var scorer *score.Scorer
+	if models := s.Estimates(); len(models) > 0 {
+		history := influx.NewReader(i.client, InfluxOptions(s))
+		scorer = score.New(history, models, i.stations, s.Parameters, log.With("component", "estimate"))
+		registry.MustRegister(scorer)
+	}
 	server := &http.Server{Handler: handler(registry, subscriber.Up, i.spool.Writable), ReadHeaderTimeout: 10 * time.Second}
 
 	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", "http://"+ln.Addr().String()+"/metrics")
@@ -93,6 +101,9 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
+		if scorer != nil {
+			rest.Go(func() { scorer.Run(ctx) })
+		}
 		err := subscriber.Run(ctx)
 		rest.Wait()
 		<-writerDone
@@ -164,8 +175,12 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, err
 	}
+	estimates, err := estimate.NewDeriver(s.Estimates(), s.Parameters)
+	if err != nil {
+		return nil, errors.Join(err, i.spool.Close())
+	}
 	decides := PipelineOptions(s)
-	decides.Stations, decides.Care = i.stations, i.care
+	decides.Stations, decides.Care, decides.Derive = i.stations, i.care, estimates.Derive
 	decides.Refused = func(error) { i.refused.Store(true) }
 	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))

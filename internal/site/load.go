@@ -115,7 +115,7 @@ func parse(file string, data []byte, w world) (*Site, error) {
 func misplacedSecret(path string, have []string) string {
 	path += "_file"
 	file := path[strings.LastIndexByte(path, '.')+1:]
-	if !slices.Contains(have, file) {
+	if variable := secretVariables[path]; variable == "" || !slices.Contains(have, file) {
 		return ""
 	}
 	return fmt.Sprintf("a secret does not belong into this file: write it into one of its own and name that with %s, or set %s", file, secretVariables[path])
@@ -359,7 +359,7 @@ func (l *loader) allStations(v strict.Value) []Station {
 }
 
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "maintenance",
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance",
 		"device", "time", "time_zone", "units", "frames")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
@@ -395,6 +395,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
 	st.Maintenance = l.maintenance(s.Key("maintenance"), st.Station)
 	st.Logger = l.logger(s)
 	return st
