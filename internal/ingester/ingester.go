@@ -149,12 +149,9 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), spooled: make(map[string]int64), log: log}
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
-	}
-	for _, station := range s.Stations {
-		i.stations[station.ID] = station.Station
 	}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), time.Now)
@@ -199,11 +196,10 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, errors.Join(err, i.spool.Close())
 	}
-	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Care: i.care,
-		Refused: func(error) { i.refused.Store(true) },
-		Derive:  estimates.Derive,
-	}, i.spool, i.exporter, log.With("component", "pipeline"))
+	decides := PipelineOptions(s)
+	decides.Stations, decides.Care, decides.Derive = i.stations, i.care, estimates.Derive
+	decides.Refused = func(error) { i.refused.Store(true) }
+	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
@@ -338,10 +334,35 @@ func InfluxOptions(s *site.Site) influx.Options {
 	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
 }
 
+// PipelineOptions are what a site's readings are decided by.
+func PipelineOptions(s *site.Site) ingest.Options {
+	loggers := make(map[string]ingest.Logger)
+	for _, station := range s.Stations {
+		g := station.Logger
+		loggers[station.ID] = ingest.Logger{
+			Devices: g.Devices, Zone: g.TimeZone, Arrival: g.Arrival, Units: g.Units, Layout: payload.Layouts[g.Frames],
+		}
+	}
+	return ingest.Options{
+		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+	}
+}
+
+func stations(s *site.Site) map[string]*water.Station {
+	byID := make(map[string]*water.Station, len(s.Stations))
+	for _, station := range s.Stations {
+		byID[station.ID] = station.Station
+	}
+	return byID
+}
+
 func sources(s *site.Site) []ingest.Source {
 	var sources []ingest.Source
 	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
+		sources = append(sources, ingest.Source{
+			Topic: source.Topic, Decode: payload.New(source.Format, source.Payload),
+			From: source.Station, Zone: source.TimeZone, Arrival: source.Arrival, Layout: payload.Layouts[source.Frames],
+		})
 	}
 	return sources
 }
