@@ -38,7 +38,15 @@ type Input struct {
 	Ingester   string // host:port of the ingester's /metrics
 	Dir        string // where the files will be; absolute
 	Times      Times  // zero: DefaultTimes
+
+	// Witness is a URL that answers every POST with 200. It is told whatever is
+	// mailed, so that mail which the server never answers shows. Empty: none.
+	Witness string
 }
+
+// PrometheusWitness is a Witness: the Prometheus of the unit that Prometheus
+// returns, asked for the number one.
+const PrometheusWitness = "http://127.0.0.1:9090/api/v1/query?query=1"
 
 // A Recipient is somebody who is told by e-mail. One with neither Rivers nor
 // Stations is told of all, and of the monitoring itself.

@@ -76,7 +76,7 @@ func renderOne(program, short string, files func(*site.Site, string) ([]alertman
 // alertmanagerInput returns what the site file says to Alertmanager and
 // Prometheus, whose files will be in dir.
 func alertmanagerInput(s *site.Site, dir string) alertmanager.Input {
-	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir}
+	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir, Witness: alertmanager.PrometheusWitness}
 	for _, r := range s.Recipients {
 		in.Recipients = append(in.Recipients, alertmanager.Recipient(r))
 	}
