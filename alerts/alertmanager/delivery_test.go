@@ -3,6 +3,7 @@ package alertmanager
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -210,5 +211,32 @@ func TestDigest(t *testing.T) {
 				t.Errorf("subjects (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// With the intervals as they are shipped, mail comes within half a minute of what
+// the rule waits: a scrape and an evaluation of which this knows only that they are
+// due, and what Alertmanager takes. That a warning's rule waits ten minutes, and no
+// more, is in alerts/rules/limits_test.yml.
+func TestWarningIsMailedSoon(t *testing.T) {
+	t.Parallel()
+	server := testenv.SMTP(t)
+	in := quick(t, server)
+	in.Times = DefaultTimes()
+	url := start(t, in).URL
+	alerts := samplesNow()["effluent-over-limit"].Alerts
+	begun := time.Now()
+	post(t, url, alerts, later())
+	var mails []testenv.Mail
+	testenv.Eventually(t, func() error {
+		if mails = server.To("sri@example.org"); len(mails) == 0 {
+			return errors.New("no mail yet")
+		}
+		return nil
+	})
+	took := mails[0].Received.Sub(begun) + in.Times.Scrape + in.Times.Evaluation
+	t.Logf("from a reading that a warning's rule has waited for to the mail: at most %.1f s", took.Seconds())
+	if took > 30*time.Second {
+		t.Errorf("got the mail after %v, want it within 30 s", took)
 	}
 }

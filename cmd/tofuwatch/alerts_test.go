@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/url"
-	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,57 +40,10 @@ func newWatch(t *testing.T) *watch {
 	w.writeSite()
 	w.ingest()
 
-	dir := filepath.Dir(w.file)
-	alertmanager, prometheus := testenv.FreePort(t), testenv.FreePort(t)
-	for _, program := range []string{"alertmanager", "prometheus"} {
-		out := filepath.Join(dir, program)
-		if got := tofuwatch(t, "render", program, "--config", w.file, "--out", out); got.status != done {
-			t.Fatalf("render %s: got exit status %d, want %d:\n%s", program, got.status, done, got.stderr)
-		}
-		config := filepath.Join(out, program+".yml")
-		text, err := os.ReadFile(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, config, strings.NewReplacer(
-			"127.0.0.1:9093", fmt.Sprintf("127.0.0.1:%d", alertmanager),
-			"127.0.0.1:9090", fmt.Sprintf("127.0.0.1:%d", prometheus),
-		).Replace(string(text)))
-	}
-	w.alertmanager = testenv.Alertmanager(t, filepath.Join(dir, "alertmanager", "tofuwatch-alertmanager.service"), alertmanager)
-	w.prometheus = testenv.Prometheus(t, filepath.Join(dir, "prometheus", "tofuwatch-prometheus.service"), prometheus)
+	w.prometheus, w.alertmanager = testenv.Alerting(t, w.file)
 	// A scrape has to have seen the station, as it has anywhere but in a test.
-	w.shows(`tofuwatch_limit{station="ipal-01"}`)
+	w.prometheus.Await(`tofuwatch_limit{station="ipal-01"}`)
 	return w
-}
-
-// query returns the value of the one series that a query finds, and whether it
-// does.
-func (w *watch) query(promql string) (value string, found bool) {
-	w.t.Helper()
-	var answer struct {
-		Data struct{ Result []struct{ Value [2]any } }
-	}
-	if body := testenv.Get(w.t, w.prometheus.URL+"/api/v1/query?query="+url.QueryEscape(promql)); body != "" {
-		if err := json.Unmarshal([]byte(body), &answer); err != nil {
-			w.t.Fatalf("query %s: %v: %s", promql, err, body)
-		}
-	}
-	if len(answer.Data.Result) == 0 {
-		return "", false
-	}
-	return answer.Data.Result[0].Value[1].(string), true
-}
-
-// shows waits until a query finds something.
-func (w *watch) shows(promql string) {
-	w.t.Helper()
-	testenv.Within(w.t, 3*time.Minute, func() error {
-		if _, found := w.query(promql); !found {
-			return fmt.Errorf("Prometheus finds no %s", promql)
-		}
-		return nil
-	})
 }
 
 // measure publishes a value measured now.
@@ -145,7 +96,7 @@ func TestEmergencyIsMailedOnce(t *testing.T) {
 	}
 
 	// Somebody whom mail reaches is told that it does not reach everybody.
-	w.shows(`ALERTS{alertname="MailFailing", alertstate="firing", reason=""}`)
+	w.prometheus.Await(`ALERTS{alertname="MailFailing", alertstate="firing", reason=""}`)
 	w.mail.Refuse("operator@example.org", false)
 	w.mailed("operator@example.org", 1) // it was tried again
 
@@ -180,13 +131,13 @@ func TestEmergencyOutlivesItsEngines(t *testing.T) {
 			// Nine and a half times the limit raises no emergency, and ends none: from
 			// here it goes on only as long as Prometheus remembers it.
 			w.measure("ipal-01", 2600)
-			w.shows(`tofuwatch_reading{station="ipal-01"} == 2600`)
+			w.prometheus.Await(`tofuwatch_reading{station="ipal-01"} == 2600`)
 			const firing = `ALERTS{alertname="EffluentOverLimit", alertstate="firing", severity="critical", station="ipal-01"}`
 
 			end.ingester(w.ingester)
 			w.ingest()
-			w.shows(`tofuwatch_reading{station="ipal-01"} == 2600`)
-			w.shows(firing)
+			w.prometheus.Await(`tofuwatch_reading{station="ipal-01"} == 2600`)
+			w.prometheus.Await(firing)
 
 			// What was told is on disk once it was saved: after a kill all older is.
 			w.saved()
@@ -203,7 +154,7 @@ func TestEmergencyOutlivesItsEngines(t *testing.T) {
 				}
 				return nil
 			})
-			w.shows(firing)
+			w.prometheus.Await(firing)
 
 			w.mail.Refuse("operator@example.org", false)
 			accepted := time.Now()
@@ -227,14 +178,42 @@ func TestEmergencyOutlivesItsEngines(t *testing.T) {
 				}
 			}
 			const over = `count_over_time(ALERTS{alertname=~"LimitKeptAgain|EmergencyOver"}[1h])`
-			if value, found := w.query(over); found {
+			if value, found := w.prometheus.Finds(over); found {
 				t.Errorf("got an all-clear in %s evaluations, want none", value)
 			}
-			if value, found := w.query(firing); !found {
+			if value, found := w.prometheus.Finds(firing); !found {
 				t.Errorf("got %s of %s, want it firing", value, firing)
 			}
 		})
 	}
+}
+
+// Prometheus remembers what fired over an outage of nearly half an hour: one of
+// its default flags would have it forget after five minutes.
+func TestEmergencyOutlivesALongOutage(t *testing.T) {
+	t.Parallel()
+	w := newWatch(t)
+	w.measure("ipal-01", 2600) // which raises none, and ends none
+	w.prometheus.Await(`tofuwatch_reading{station="ipal-01"} == 2600`)
+	w.prometheus.Stop()
+	if mails := w.mail.Mails(); len(mails) > 0 {
+		t.Fatalf("got mails %q before there was an emergency", subjects(mails))
+	}
+
+	// What Prometheus would have written until 27 minutes ago.
+	var history strings.Builder
+	history.WriteString("# TYPE ALERTS gauge\n")
+	for at := time.Now().Add(-29 * time.Minute); time.Since(at) > 27*time.Minute; at = at.Add(5 * time.Second) {
+		fmt.Fprintf(&history, `ALERTS{alertname="EffluentOverLimit",alertstate="firing",bound="max",kind="effluent",parameter="cod",river="bajak",severity="critical",standing="no",station="ipal-01",unit="mg/L"} 1 %d`+"\n", at.Unix())
+	}
+	history.WriteString("# EOF\n")
+	file := filepath.Join(t.TempDir(), "history")
+	writeFile(t, file, history.String())
+	if out, err := exec.CommandContext(t.Context(), testenv.Program(t, "promtool"), "tsdb", "create-blocks-from", "openmetrics", file, w.prometheus.Data).CombinedOutput(); err != nil {
+		t.Fatalf("promtool: %v\n%s", err, out)
+	}
+	w.prometheus.Start()
+	w.prometheus.Await(`last_over_time(ALERTS{alertname="EffluentOverLimit", alertstate="firing", severity="critical", station="ipal-01"}[30s])`)
 }
 
 // saved waits until Alertmanager has saved all that it has told until now.
@@ -271,7 +250,7 @@ func TestStalledMailServerShows(t *testing.T) {
 	w.mail.Stall(testenv.AfterData)
 	w.measure("ipal-01", 4200)
 	published := time.Now()
-	w.shows(`ALERTS{alertname="MailFailing", alertstate="firing", reason="unanswered"}`)
+	w.prometheus.Await(`ALERTS{alertname="MailFailing", alertstate="firing", reason="unanswered"}`)
 	t.Logf("from publishing to MailFailing: %.0f s", time.Since(published).Seconds())
 	if got := w.mail.Mails(); len(got) > 0 {
 		t.Errorf("got mails %q, want none", subjects(got))
