@@ -89,6 +89,9 @@ func (e *Exporter) ObserveAt(received time.Time, observations []water.Observatio
 	defer e.mu.Unlock()
 	for i := range observations {
 		o := &observations[i]
+		if o.Maintenance || o.Method == water.Corrected {
+			continue // not about the water; or seen before, as the sensor sent it
+		}
 		e.count(o)
 		if o.Flag.Usable() {
 			e.keep(o)
@@ -136,7 +139,7 @@ var (
 		"Quality flag of the latest usable value: 1 good, 2 not evaluated, 3 suspect.",
 		[]string{"station", "parameter", "method"}, nil)
 	observationsCounted = prometheus.NewDesc("tofuwatch_observations_total",
-		"Observations since the start, by quality flag: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing. One that came twice counts twice.",
+		"Observations since the start, by quality flag: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing. One that came twice counts twice; those made during maintenance, and corrected ones, do not count.",
 		[]string{"station", "parameter", "method", "flag"}, nil)
 	expectedInterval = prometheus.NewDesc("tofuwatch_expected_interval_seconds",
 		"How often a station should report a parameter.",

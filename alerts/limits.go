@@ -26,8 +26,9 @@ const (
 const lateBatch = time.Hour
 
 // judgedMethods are the methods whose values are held against limits: all but
-// what a laboratory took back.
-var judgedMethods = []water.Method{water.Sensor, water.Lab, water.Estimate, water.Corrected}
+// what a laboratory took back, and corrected ones, of which people were told as
+// the sensor sent them.
+var judgedMethods = []water.Method{water.Sensor, water.Lab, water.Estimate}
 
 // A judge holds observations against the limits that bound them when the water
 // was sampled, and counts what is past. Only limits for every sample are judged

@@ -195,8 +195,8 @@ func TestEveryCombinationStartsAtZero(t *testing.T) {
 	gone := maximum("a", "bod", 100)
 	gone.To = noon.AddDate(-1, 0, 0)
 	o := newOutlet(t, water.Limits{maximum("a", "cod", 300), ph, mean, warming, gone})
-	// COD's maximum, pH's minimum and BOD's maximum of old, by 4 methods, live and late.
-	if got, want := testutil.CollectAndCount(o.Exporter, counter), 3*4*2; got != want {
+	// COD's maximum, pH's minimum and BOD's maximum of old, by 3 methods, live and late.
+	if got, want := testutil.CollectAndCount(o.Exporter, counter), 3*3*2; got != want {
 		t.Errorf("%d counters, want %d", got, want)
 	}
 	o.wants("", counter)

@@ -88,6 +88,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(messagesReceived, m.pipeline.received[i].Load(), s.Topic)
 	}
 	counter(messagesReceived, m.pipeline.received[len(m.pipeline.o.Sources)].Load(), otherSource)
+	counter(messagesReceived, m.pipeline.received[len(m.pipeline.o.Sources)+1].Load(), Notices.Topic)
 	counter(keysIgnored, m.pipeline.ignored.Load())
 	if ns := m.pipeline.latest.Load(); ns > 0 {
 		gauge(lastMessage, float64(ns)/1e9)

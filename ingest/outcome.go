@@ -12,9 +12,12 @@ type Outcome struct {
 	Received     time.Time
 	Observations []water.Observation // in the order of the payload; those of one sample are neighbours
 	DeadLetters  []DeadLetter        // at most one for each reason
+	Maintenance  []water.Maintenance // that begins, or ends at another time than was known
+	Visits       []water.Visit
 }
 
-// Readings is how many readings the outcome accounts for.
+// Readings is how many readings the outcome accounts for. Maintenance and visits
+// are none.
 func (o Outcome) Readings() int {
 	n := len(o.Observations)
 	for _, l := range o.DeadLetters {

@@ -175,6 +175,7 @@ func TestDecideGivesReasons(t *testing.T) {
 	given := []water.Reason{
 		water.Malformed, water.TooLarge, water.TooDeep, water.TooMany, water.NoReading, water.UnknownTopic,
 		water.UnknownStation, water.NoTime, water.BadTime, water.BadValue, water.DuplicateKey,
+		water.BadNotice,              // TestDecideNotices
 		water.Refused, water.Damaged, // given by other packages
 	}
 	for _, reason := range water.Reasons() {

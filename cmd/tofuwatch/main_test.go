@@ -86,6 +86,14 @@ func TestExitStatus(t *testing.T) {
 		{"deadletter replay --all --config GOOD", done},
 		{"deadletter replay 1 --config GOOD", failed},
 		{"deadletter replay -1 --config GOOD", usage},
+		{"calibrate --config GOOD", usage},
+		{"calibrate --config BAD --station ipal-01 --parameter ph --before 7.1 --reference 7", usage},
+		{"calibrate --config GOOD --station ipal-01 --parameter ph --before much --reference 7", usage},
+		{"calibrate --config GOOD --station ipal-01 --parameter ph --before NaN --reference 7", usage},
+		{"calibrate --config GOOD --station ipal-01 --parameter ph --before 7.1 --reference 7", done},
+		{"calibrate --config GOOD --station ipal-01 --parameter ph --before 7.1 --reference 7 --json", done},
+		{"calibrate --config GOOD --station ipal-01 --parameter ph --before 7.1", failed},
+		{"calibrate --config GOOD --station ipal-99 --parameter ph --before 7.1 --reference 7", failed},
 	} {
 		t.Run(strings.ReplaceAll(tt.args, dir, ""), func(t *testing.T) {
 			args := strings.Fields(strings.NewReplacer("GOOD", good, "BAD", bad).Replace(tt.args))

@@ -85,6 +85,9 @@ type onePoint struct {
 // newline; a line that is not ours comes back as it is.
 func splitReadings(line []byte) []onePoint {
 	whole := []onePoint{{0, line}}
+	if !isReading(line) {
+		return whole
+	}
 	series, rest, ok := bytes.Cut(line, []byte(" "))
 	fields, when, ok2 := bytes.Cut(rest, []byte(" "))
 	if !ok || !ok2 {
@@ -112,11 +115,15 @@ func splitReadings(line []byte) []onePoint {
 	return points
 }
 
-// Decode reads lines of Encode back. It leaves out what is of no station or
-// parameter known to the site, which may have changed since.
+// Decode reads lines of Encode back, and passes over those of [EncodeCare]. It
+// leaves out what is of no station or parameter known to the site, which may have
+// changed since.
 func Decode(lines []byte, stations map[string]*water.Station, parameters *water.Parameters) ([]water.Observation, error) {
 	var observations []water.Observation
 	for line := range bytes.Lines(lines) {
+		if bytes.HasPrefix(line, []byte(MaintenanceMeasurement+",")) || bytes.HasPrefix(line, []byte(CalibrationMeasurement+",")) {
+			continue
+		}
 		series, rest, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
 		fields, when, ok2 := strings.Cut(rest, " ")
 		ns, err := strconv.ParseInt(when, 10, 64)

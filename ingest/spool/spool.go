@@ -39,6 +39,9 @@ type Options struct {
 	// Encode appends points for observations, each ended by a newline. It is
 	// given those of one message.
 	Encode func(dst []byte, observations []water.Observation) []byte
+	// EncodeCare appends points for the maintenance and the visits of an outcome,
+	// each ended by a newline. It may be nil where there are none.
+	EncodeCare func(dst []byte, o ingest.Outcome) []byte
 	// CountReadings returns how many readings there are in lines that Encode
 	// wrote, or in a damaged piece of such.
 	CountReadings func(lines []byte) int
@@ -301,6 +304,10 @@ func (s *Spool) Append(o ingest.Outcome, done func(error)) {
 		r := record{received: o.Received, readings: uint64(n), topic: o.Topic}
 		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), o.Observations) })
 		g.readings += r.readings
+	}
+	if len(o.Maintenance)+len(o.Visits) > 0 {
+		r := record{received: o.Received, topic: o.Topic} // of no reading
+		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.EncodeCare(r.appendTo(dst), o) })
 	}
 	for i := range o.DeadLetters {
 		g.letters = append(g.letters, entry{Letter: &o.DeadLetters[i]})
@@ -578,6 +585,13 @@ func (s *Spool) trim() {
 
 // End is the position behind the last outcome on disk.
 func (s *Spool) End() uint64 { return s.records.end() }
+
+// Drained is the position before which InfluxDB has everything, or refused it.
+func (s *Spool) Drained() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained
+}
 
 // Restored says that records before position need not be given to Restore
 // again. Where there is a Restore, drained ones stay on disk until then.

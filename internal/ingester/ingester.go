@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 
 	"tofuwatch/alerts"
 	"tofuwatch/ingest"
+	"tofuwatch/ingest/care"
 	"tofuwatch/ingest/influx"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
@@ -38,7 +40,6 @@ type Options struct {
 // Times of the service.
 const (
 	saveEvery    = 2 * time.Second
-	replayEvery  = 500 * time.Millisecond
 	probeEvery   = time.Second
 	shutdownTime = 5 * time.Second
 )
@@ -69,6 +70,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	}
 	registry.MustRegister(
 		i.exporter,
+		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -78,6 +80,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", "http://"+ln.Addr().String()+"/metrics")
 	// The writer, which reads the spool, ends before the spool closes, and the
 	// server last, so that the final counts can still be scraped.
+	i.announce()
 	g, ctx := errgroup.WithContext(ctx)
 	writerDone := make(chan struct{})
 	g.Go(func() error {
@@ -87,7 +90,8 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	g.Go(func() error {
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
-		rest.Go(func() { i.replayRequests(ctx) })
+		rest.Go(func() { i.answerRequests(ctx) })
+		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
 		err := subscriber.Run(ctx)
 		rest.Wait()
@@ -114,6 +118,7 @@ type ingester struct {
 	stations map[string]*water.Station // by ID
 	log      *slog.Logger
 	exporter *alerts.Exporter
+	care     *care.Book
 	spool    *spool.Spool
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
@@ -133,15 +138,29 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		// Values that come in replace it; nothing of the readings is lost.
 		log.Error("latest values start empty", "err", err)
 	}
+	i.care = care.NewBook(care.Options{Stations: i.stations, Planned: s.Maintenance(), Longest: s.LongestMaintenance})
+	carePosition, err := i.care.Load(i.careFile(), s.Parameters)
+	if err != nil {
+		if err := setAside(i.careFile()); err != nil {
+			return nil, err
+		}
+		log.Error("maintenance and visits start empty, the damaged file is kept beside; give past visits once more for drift to be corrected", "err", err)
+	}
 	i.spool, err = spool.Open(spool.Options{
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
-		Encode: influx.Encode, CountReadings: influx.CountReadings,
-		RestoreFrom: position,
+		Encode: influx.Encode, EncodeCare: influx.EncodeCare, CountReadings: influx.CountReadings,
+		RestoreFrom: min(position, carePosition),
 		Restore: func(lines []byte, received time.Time) {
+			maintenance, visits, err := influx.DecodeCare(lines, i.stations, s.Parameters)
+			if err != nil {
+				log.Error("maintenance and visits may lack some", "err", err)
+			}
 			observations, err := influx.Decode(lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
+			i.care.Keep(maintenance, visits, observations)
+			i.care.Mark(observations)
 			i.exporter.ObserveAt(received, observations)
 		},
 	}, log.With("component", "spool"))
@@ -149,7 +168,7 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		return nil, err
 	}
 	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters,
+		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Care: i.care,
 		Refused: func(error) { i.refused.Store(true) },
 	}, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
@@ -160,10 +179,13 @@ func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close())
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
 
-// save makes the latest values durable, and lets the spool go of what led to
-// them.
+// save makes the latest values and the book of care durable, and lets the spool
+// go of what led to them.
 func (i *ingester) save() error {
 	position := i.spool.End() // before: what is not on disk by now may be missing
+	if err := i.care.Save(i.careFile(), position); err != nil {
+		return err
+	}
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
@@ -181,6 +203,26 @@ func (i *ingester) saveLatest(ctx context.Context) {
 				return
 			}
 			saved = end
+		}
+	})
+}
+
+// setAside renames a file that can't be read.
+func setAside(file string) error {
+	if err := os.Rename(file, file+".damaged"); err != nil {
+		return fmt.Errorf("set the damaged file aside: %w", err)
+	}
+	return nil
+}
+
+// answerRequests answers what other processes ask, until ctx is done.
+func (i *ingester) answerRequests(ctx context.Context) {
+	every(ctx, lookEvery, func() {
+		if err := replayDesk(i.site).serve(i.replay); err != nil {
+			i.log.Error("replay request not answered", "err", err)
+		}
+		if err := noticeDesk(i.site).serve(i.notice); err != nil {
+			i.log.Error("notice of another process not answered", "err", err)
 		}
 	})
 }
@@ -241,7 +283,7 @@ func MQTTOptions(s *site.Site, gate func() error) mqtt.Options {
 		Broker: s.MQTT.Broker, ClientID: s.MQTT.ClientID,
 		Username: s.MQTT.Username, Password: string(s.MQTT.Password),
 		TLS:         s.MQTT.TLS.Config,
-		Filters:     append(filters, ingest.Presence.Filter()),
+		Filters:     append(filters, ingest.Presence.Filter(), ingest.Notices.Filter()),
 		FiltersFile: filepath.Join(s.DataDir, "filters.json"),
 		Gate:        gate,
 	}

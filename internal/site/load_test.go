@@ -210,6 +210,13 @@ func TestEveryKey(t *testing.T) {
 					"cod":         {Max: new(250.0)},
 					"temperature": {Min: new(20.0), Max: new(45.5), Override: true, Reason: "agreed with the agency"},
 				},
+				Maintenance: []water.Maintenance{
+					{
+						From: time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 23, 1, 30, 0, 0, time.UTC),
+						Parameters: []*water.Parameter{code("do"), code("temperature")}, Planned: true, Note: "new cable",
+					},
+					{From: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 12, 1, 16, 0, 0, 0, time.UTC), Planned: true},
+				},
 			},
 			{
 				Station: &water.Station{
@@ -230,6 +237,10 @@ func TestEveryKey(t *testing.T) {
 			Host: "mail.example.org", Port: 2465, TLS: "implicit", From: "tofuwatch@example.org",
 			Username: "mailer", Password: "smtp-secret-of-the-test",
 		},
+		LongestMaintenance: 6 * time.Hour,
+	}
+	for i := range want.Stations[0].Maintenance {
+		want.Stations[0].Maintenance[i].Station = want.Stations[0].Station
 	}
 	if diff := cmp.Diff(s, want, bySaying); diff != "" {
 		t.Errorf("site (-got +want):\n%s", diff)

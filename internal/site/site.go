@@ -27,6 +27,9 @@ type Site struct {
 	Stations   []Station         // in the order of the file; at least one
 	Recipients []Recipient       // in the order of the file
 	SMTP       *SMTP             // nil if the file has none
+	// LongestMaintenance is when work that was started by message is over at the
+	// latest; 0 if the file does not say.
+	LongestMaintenance time.Duration
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.
@@ -67,6 +70,8 @@ type Station struct {
 	*water.Station
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	// Maintenance is planned work on the sensors, in the order of the file.
+	Maintenance []water.Maintenance
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -106,4 +111,13 @@ func (s *Site) Station(id string) (Station, bool) {
 		}
 	}
 	return Station{}, false
+}
+
+// Maintenance returns the planned work at all stations.
+func (s *Site) Maintenance() []water.Maintenance {
+	var all []water.Maintenance
+	for _, st := range s.Stations {
+		all = append(all, st.Maintenance...)
+	}
+	return all
 }

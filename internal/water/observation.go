@@ -24,4 +24,7 @@ type Observation struct {
 	Value     float64   // as sent, in Parameter.Unit; NaN if and only if Flag is Missing
 	Flag      Flag      // the worst that any test said
 	Time      time.Time // when the water was sampled, UTC
+	// Maintenance says that people worked on the sensor: Flag is Bad or Missing,
+	// and nobody is told of the value.
+	Maintenance bool
 }
