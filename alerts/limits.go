@@ -26,9 +26,10 @@ const (
 const lateBatch = time.Hour
 
 // judgedMethods are the methods whose values are held against limits: all but
-// what a laboratory took back, and corrected ones, of which people were told as
-// the sensor sent them.
-var judgedMethods = []water.Method{water.Sensor, water.Lab, water.Estimate}
+// what a laboratory took back; corrected ones, of which people were told as the
+// sensor sent them; and estimates. A law limits the BOD that is measured: one
+// that was calculated, however high, exceeds nothing.
+var judgedMethods = []water.Method{water.Sensor, water.Lab}
 
 // A judge holds observations against the limits that bound them when the water
 // was sampled, and counts what is past. Only limits for every sample are judged

@@ -195,11 +195,23 @@ func TestEveryCombinationStartsAtZero(t *testing.T) {
 	gone := maximum("a", "bod", 100)
 	gone.To = noon.AddDate(-1, 0, 0)
 	o := newOutlet(t, water.Limits{maximum("a", "cod", 300), ph, mean, warming, gone})
-	// COD's maximum, pH's minimum and BOD's maximum of old, by 3 methods, live and late.
-	if got, want := testutil.CollectAndCount(o.Exporter, counter), 3*3*2; got != want {
+	// COD's maximum, pH's minimum and BOD's maximum of old, by 2 methods, live and late.
+	if got, want := testutil.CollectAndCount(o.Exporter, counter), 3*2*2; got != want {
 		t.Errorf("%d counters, want %d", got, want)
 	}
 	o.wants("", counter)
+}
+
+// The law limits what is measured. An estimate is shown, and exceeds nothing.
+func TestAnEstimateExceedsNothing(t *testing.T) {
+	o := newOutlet(t, water.Limits{maximum("a", "cod", 300)})
+	estimate := o.good("cod", 9000, noon)
+	estimate.Method, estimate.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 8000, High: 10000}
+	o.observe(estimate)
+	o.wants("", counter)
+	if got := testutil.CollectAndCount(o.Exporter, "tofuwatch_reading"); got != 1 {
+		t.Errorf("%d latest values, want the estimate", got)
+	}
 }
 
 func TestLint(t *testing.T) {

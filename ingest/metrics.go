@@ -9,7 +9,8 @@ import (
 )
 
 // A Ledger accounts for readings since the data folder was first used:
-// Received = Stored + Pending + the sum of DeadLettered.
+// Received = Stored + Pending + the sum of DeadLettered. What was derived from
+// readings counts like them, on both sides.
 type Ledger struct {
 	Received     uint64
 	Stored       uint64

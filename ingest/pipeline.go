@@ -51,6 +51,9 @@ type Options struct {
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
+	// Derive returns what can be calculated from the observations of a message,
+	// such as estimates. It must not change them. Nil derives nothing.
+	Derive func(observations []water.Observation) []water.Observation
 }
 
 // A Pipeline decides what becomes of messages.
@@ -194,6 +197,10 @@ func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 			Station: station, Parameter: r.Parameter, Method: water.Sensor,
 			Value: value, Flag: flag, Time: r.Time, Maintenance: maintenance,
 		})
+	}
+	if p.o.Derive != nil {
+		// Behind all that was sent, so that the values of a sample stay neighbours.
+		o.Observations = append(o.Observations, p.o.Derive(o.Observations)...)
 	}
 	return o
 }

@@ -14,8 +14,15 @@ import (
 // Measurement is where all observations are.
 const Measurement = "water_quality"
 
-// flagSuffix makes the field of an observation's flag from that of its value.
-const flagSuffix = "_qc"
+// The suffixes make the fields that stand beside a value from the field of the
+// value. That of the flag is a reading's last.
+const (
+	flagSuffix   = "_qc"
+	censorSuffix = "_censor" // "<", ">" or ""
+	lowSuffix    = "_low"    // with the next, what is told of an estimated value
+	highSuffix   = "_high"   //
+	modelSuffix  = "_model"  // a string
+)
 
 // flagField is what every reading has once in a line, whatever else it has.
 var flagField = []byte(flagSuffix + "=")
@@ -51,6 +58,9 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 			dst = append(dst, '=')
 			dst = strconv.AppendFloat(dst, o.Value, 'g', -1, 64)
 			dst = append(dst, ',')
+			if o.Estimation != nil {
+				dst = appendEstimation(dst, o.Parameter.Code, o.Estimation)
+			}
 		}
 		dst = append(dst, o.Parameter.Code...)
 		dst = append(dst, flagField...)
@@ -60,6 +70,25 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 		dst = appendTime(dst, observations[n-1].Time)
 	}
 	return dst
+}
+
+// appendEstimation appends bod_low=96.4,bod_high=211.2,bod_model="ipal-01-bod-2026-11",
+// A model's name needs no escaping either.
+func appendEstimation(dst []byte, code string, e *water.Estimation) []byte {
+	for _, f := range []struct {
+		suffix string
+		value  float64
+	}{{lowSuffix, e.Low}, {highSuffix, e.High}} {
+		dst = append(dst, code...)
+		dst = append(dst, f.suffix...)
+		dst = append(dst, '=')
+		dst = strconv.AppendFloat(dst, f.value, 'g', -1, 64)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, code...)
+	dst = append(dst, modelSuffix+`="`...)
+	dst = append(dst, e.Model...)
+	return append(dst, `",`...)
 }
 
 func sameSample(a, b water.Observation) bool {
@@ -144,7 +173,7 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			key, value, _ := strings.Cut(field, "=")
 			code, isFlag := strings.CutSuffix(key, flagSuffix)
 			if !isFlag {
-				if o.Value, err = strconv.ParseFloat(value, 64); err != nil {
+				if err := decodeField(&o, key, value); err != nil {
 					return observations, fmt.Errorf("read point %q: %w", line, err)
 				}
 				continue
@@ -157,8 +186,29 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			if o.Parameter = parameters.Lookup([]byte(code)); o.Parameter != nil && o.Station != nil {
 				observations = append(observations, o)
 			}
-			o.Value = math.NaN()
+			o.Value, o.Estimation = math.NaN(), nil
 		}
 	}
 	return observations, nil
+}
+
+// decodeField reads the value of o, or what stands beside it and is no flag.
+func decodeField(o *water.Observation, key, value string) (err error) {
+	estimation := func() *water.Estimation {
+		if o.Estimation == nil {
+			o.Estimation = new(water.Estimation)
+		}
+		return o.Estimation
+	}
+	switch {
+	case strings.HasSuffix(key, modelSuffix):
+		estimation().Model, err = strconv.Unquote(value)
+	case strings.HasSuffix(key, lowSuffix):
+		estimation().Low, err = strconv.ParseFloat(value, 64)
+	case strings.HasSuffix(key, highSuffix):
+		estimation().High, err = strconv.ParseFloat(value, 64)
+	default:
+		o.Value, err = strconv.ParseFloat(value, 64)
+	}
+	return err
 }

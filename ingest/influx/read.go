@@ -17,18 +17,18 @@ import (
 	"tofuwatch/internal/water"
 )
 
-// A Reader reads back what sensors measured. It asks in InfluxQL, which 1.8 and
+// A Reader reads back what was stored. It asks in InfluxQL, which 1.8 and
 // 2.x both understand; Flux is off in 1.8 unless somebody turns it on.
 type Reader struct {
 	client           influxdb2.Client
-	address          string
+	o                Options
 	database, policy string // policy is empty for the default one
 }
 
 // NewReader returns a reader of what a writer with the same options writes. On
 // 2.x the token must be one that may read the bucket.
 func NewReader(client influxdb2.Client, o Options) *Reader {
-	r := &Reader{client: client, address: o.URL.JoinPath("query").String()}
+	r := &Reader{client: client, o: o}
 	r.database, r.policy, _ = strings.Cut(o.Bucket, "/")
 	return r
 }
@@ -37,25 +37,37 @@ func NewReader(client influxdb2.Client, o Options) *Reader {
 // to, oldest first: atMost of them, so that there may be more behind the last.
 func (r *Reader) Readings(ctx context.Context, s *water.Station, p *water.Parameter, from, to time.Time, atMost int) ([]water.Observation, error) {
 	// Nothing needs escaping: see Encode.
-	form := url.Values{"db": {r.database}, "epoch": {"ns"}, "q": {fmt.Sprintf(
+	q := fmt.Sprintf(
 		`SELECT "%s", "%s" FROM "%s" WHERE station = '%s' AND method = '%s' AND time >= %d AND time < %d LIMIT %d`,
 		p.Code, p.Code+flagSuffix, Measurement, s.ID, water.Sensor, from.UnixNano(), to.UnixNano(), atMost,
-	)}}
+	)
+	var readings []water.Observation
+	err := r.ask(ctx, q, func(answer io.Reader) (err error) {
+		readings, err = decodeReadings(answer, s, p)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s back: %w", p.Code, s.ID, err)
+	}
+	return readings, nil
+}
+
+// ask has decode read the answer to q. Times in it are Unix nanoseconds.
+func (r *Reader) ask(ctx context.Context, q string, decode func(io.Reader) error) error {
+	form := url.Values{"db": {r.database}, "epoch": {"ns"}, "q": {q}}
 	if r.policy != "" {
 		form.Set("rp", r.policy)
 	}
-	var readings []water.Observation
-	failed := r.client.HTTPService().DoPostRequest(ctx, r.address, strings.NewReader(form.Encode()), func(request *http.Request) {
+	failed := r.client.HTTPService().DoPostRequest(ctx, r.o.URL.JoinPath("query").String(), strings.NewReader(form.Encode()), func(request *http.Request) {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}, func(response *http.Response) (err error) {
+	}, func(response *http.Response) error {
 		defer response.Body.Close()
-		readings, err = decodeReadings(response.Body, s, p)
-		return err
+		return decode(response.Body)
 	})
-	if failed != nil {
-		return nil, fmt.Errorf("read %s of %s back: %w", p.Code, s.ID, failed)
+	if failed != nil { // a nil of its type would be an error
+		return failed
 	}
-	return readings, nil
+	return nil
 }
 
 // decodeReadings reads InfluxDB's answer:

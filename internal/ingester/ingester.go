@@ -27,6 +27,8 @@ import (
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/spool"
+	"tofuwatch/internal/estimate"
+	"tofuwatch/internal/estimate/score"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -75,6 +77,12 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	var scorer *score.Scorer
+	if models := s.Estimates(); len(models) > 0 {
+		history := influx.NewReader(i.client, InfluxOptions(s))
+		scorer = score.New(history, models, i.stations, s.Parameters, log.With("component", "estimate"))
+		registry.MustRegister(scorer)
+	}
 	server := &http.Server{Handler: handler(registry, subscriber.Up, i.spool.Writable), ReadHeaderTimeout: 10 * time.Second}
 
 	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", "http://"+ln.Addr().String()+"/metrics")
@@ -93,6 +101,9 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
+		if scorer != nil {
+			rest.Go(func() { scorer.Run(ctx) })
+		}
 		err := subscriber.Run(ctx)
 		rest.Wait()
 		<-writerDone
@@ -167,9 +178,14 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, err
 	}
+	estimates, err := estimate.NewDeriver(s.Estimates(), s.Parameters)
+	if err != nil {
+		return nil, errors.Join(err, i.spool.Close())
+	}
 	i.pipeline = ingest.NewPipeline(ingest.Options{
 		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Care: i.care,
 		Refused: func(error) { i.refused.Store(true) },
+		Derive:  estimates.Derive,
 	}, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil

@@ -114,7 +114,7 @@ func parse(file string, data []byte, w world) (*Site, error) {
 func misplacedSecret(path string, have []string) string {
 	path += "_file"
 	file := path[strings.LastIndexByte(path, '.')+1:]
-	if !slices.Contains(have, file) {
+	if variable := secretVariables[path]; variable == "" || !slices.Contains(have, file) {
 		return ""
 	}
 	return fmt.Sprintf("a secret does not belong into this file: write it into one of its own and name that with %s, or set %s", file, secretVariables[path])
@@ -382,7 +382,7 @@ func (l *loader) allStations(v strict.Value) []Station {
 }
 
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "maintenance")
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
 	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
@@ -417,6 +417,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
 	st.Maintenance = l.maintenance(s.Key("maintenance"), st.Station)
 	return st
 }

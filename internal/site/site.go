@@ -11,6 +11,7 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -72,6 +73,7 @@ type Station struct {
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
 	// Maintenance is planned work on the sensors, in the order of the file.
 	Maintenance []water.Maintenance
+	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -101,6 +103,15 @@ type SMTP struct {
 	From     string // without a display name
 	Username string // empty: no login
 	Password Secret // given if Username is
+}
+
+// Estimates returns the models of all stations.
+func (s *Site) Estimates() []*estimate.Model {
+	var models []*estimate.Model
+	for _, st := range s.Stations {
+		models = append(models, st.Estimates...)
+	}
+	return models
 }
 
 // Station returns the station with this ID, and whether there is one.
