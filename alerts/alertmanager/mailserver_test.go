@@ -78,6 +78,7 @@ func witness(t *testing.T) (url string, told *atomic.Int64) {
 // A mail that is refused is tried again, and counted for MailFailing. Nobody
 // else waits for it, and none comes twice.
 func TestMailServerThatRefuses(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault func(s *testenv.MailServer, fails bool)
 		first []string // who gets theirs meanwhile
@@ -116,6 +117,7 @@ func TestMailServerThatRefuses(t *testing.T) {
 // without end: it counts nothing, and marks nothing as sent. What it was told
 // beside shows that. Once either of the two is started again, all comes once.
 func TestMailServerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		at      testenv.Moment
 		restart bool // Alertmanager; else the mail server

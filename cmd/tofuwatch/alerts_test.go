@@ -115,6 +115,7 @@ func TestEmergencyIsMailedOnce(t *testing.T) {
 // emergency is not told a second time, and not as over. Who could not be told
 // before is told then.
 func TestEmergencyOutlivesItsEngines(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]struct {
 		ingester func(*testenv.Process)
 		engine   func(*testenv.Monitoring)
