@@ -45,10 +45,18 @@ type Options struct {
 	// CountReadings returns how many readings there are in lines that Encode
 	// wrote, or in a damaged piece of such.
 	CountReadings func(lines []byte) int
-	// Restore is called while the spool is opened, with the lines of every
-	// record at or behind RestoreFrom, in order, and when they were received.
-	Restore     func(lines []byte, received time.Time)
+	// Restore is called while the spool is opened, with every record at or behind
+	// RestoreFrom, in order.
+	Restore     func(Record)
 	RestoreFrom uint64
+}
+
+// A Record is what the spool has of one message.
+type Record struct {
+	Position uint64
+	Received time.Time
+	Topic    string
+	Lines    []byte // not to be kept
 }
 
 // A Spool holds outcomes from the moment they are on disk until InfluxDB has
@@ -186,7 +194,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(r.lines, r.received)
+			s.o.Restore(Record{Position: position, Received: r.received, Topic: r.topic, Lines: r.lines})
 		}
 		return nil
 	}, s.damaged)

@@ -24,6 +24,7 @@ import (
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/care"
 	"tofuwatch/ingest/influx"
+	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/spool"
@@ -100,6 +101,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.correctDrift(ctx) })
+		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
 		if scorer != nil {
 			rest.Go(func() { scorer.Run(ctx) })
@@ -134,11 +136,23 @@ type ingester struct {
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+
+	spoolLimit int64                // bytes
+	register   *laboratory.Register // nil until the first import
+	spooled    map[string]int64     // up to where a batch is in the spool, by its name
+
+	saving sync.Mutex // held while the latest values are saved, or change with the register
+	// hold is what the saved position must not pass, plus 1, while what is behind it
+	// is in the spool and not in the latest values yet; 0 for no such thing.
+	hold uint64
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
+	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), spooled: make(map[string]int64), log: log}
+	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
+		i.spoolLimit = spool.DefaultLimit
+	}
 	for _, station := range s.Stations {
 		i.stations[station.ID] = station.Station
 	}
@@ -161,18 +175,21 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, EncodeCare: influx.EncodeCare, CountReadings: influx.CountReadings,
 		RestoreFrom: min(position, carePosition),
-		Restore: func(lines []byte, received time.Time) {
-			maintenance, visits, err := influx.DecodeCare(lines, i.stations, s.Parameters)
+		Restore: func(r spool.Record) {
+			maintenance, visits, err := influx.DecodeCare(r.Lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("maintenance and visits may lack some", "err", err)
 			}
-			observations, err := influx.Decode(lines, i.stations, s.Parameters)
+			observations, err := influx.Decode(r.Lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
 			i.care.Keep(maintenance, visits, observations)
 			i.care.Mark(observations)
-			i.exporter.ObserveAt(received, observations)
+			if r.Position >= position {
+				i.exporter.ObserveAt(r.Received, observations)
+			}
+			i.noteSpooled(r.Topic)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {
@@ -191,14 +208,25 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	return i, nil
 }
 
-func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close()) }
+func (i *ingester) close() error {
+	err := errors.Join(i.save(), i.spool.Close())
+	if i.register != nil {
+		err = errors.Join(err, i.register.Close())
+	}
+	return err
+}
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
 
 // save makes the latest values and the book of care durable, and lets the spool
 // go of what led to them.
 func (i *ingester) save() error {
+	i.saving.Lock()
+	defer i.saving.Unlock()
 	position := i.spool.End() // before: what is not on disk by now may be missing
+	if i.hold > 0 {
+		position = min(position, i.hold-1)
+	}
 	if err := i.care.Save(i.careFile(), position); err != nil {
 		return err
 	}
@@ -213,7 +241,7 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
-		if end := i.spool.End(); end != saved {
+		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
 				return

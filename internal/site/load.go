@@ -132,7 +132,7 @@ type loader struct {
 }
 
 func (l *loader) site(v strict.Value) *Site {
-	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "maintenance", "stations", "recipients", "smtp")
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "maintenance", "stations", "imports", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
@@ -149,6 +149,7 @@ func (l *loader) site(v strict.Value) *Site {
 	s.Parameters = l.ownParameters(root.Key("parameters"))
 	strict.Text(root.Key("maintenance").Section("longest").Key("longest"), &s.LongestMaintenance, "a duration such as 4h", duration)
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	s.Imports = l.allImports(root.Key("imports"))
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
 	return s

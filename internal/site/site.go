@@ -11,6 +11,7 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/ingest/table"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
@@ -26,6 +27,7 @@ type Site struct {
 	InfluxDB   InfluxDB
 	Parameters *water.Parameters // the built-in ones and the site's own
 	Stations   []Station         // in the order of the file; at least one
+	Imports    []table.Layout    // what files of laboratories and loggers are like, in the order of the file
 	Recipients []Recipient       // in the order of the file
 	SMTP       *SMTP             // nil if the file has none
 	// LongestMaintenance is when work that was started by message is over at the

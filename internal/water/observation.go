@@ -25,6 +25,7 @@ type Observation struct {
 	Flag      Flag      // the worst that any test said
 	Time      time.Time // when the water was sampled, UTC
 	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
+	Result    *Result   // what else the laboratory says; nil for every method but Lab and LabSuperseded
 	// Maintenance says that people worked on the sensor: Flag is Bad or Missing,
 	// and nobody is told of the value.
 	Maintenance bool
