@@ -89,6 +89,13 @@ func (e *Exporter) Observe(observations []water.Observation) {
 	e.ObserveAt(e.judge.now(), observations)
 }
 
+// Exceeds reports whether o is past a limit that bound when the water was sampled.
+func (e *Exporter) Exceeds(o water.Observation) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.judge.past(&o)
+}
+
 // ObserveAt is Observe for observations that arrived at some other time, before
 // a restart.
 func (e *Exporter) ObserveAt(received time.Time, observations []water.Observation) {
@@ -96,8 +103,8 @@ func (e *Exporter) ObserveAt(received time.Time, observations []water.Observatio
 	defer e.mu.Unlock()
 	for i := range observations {
 		o := &observations[i]
-		if o.Maintenance || o.Method == water.Corrected {
-			continue // not about the water; or seen before, as the sensor sent it
+		if o.Maintenance || o.Method == water.Corrected || o.Method == water.LabSuperseded {
+			continue // not about the water; or seen before, as the sensor sent it or as the laboratory's word
 		}
 		e.count(o)
 		if o.Flag.Usable() {
@@ -291,6 +298,7 @@ func (e *Exporter) Save(file string, position uint64) error {
 	s := snapshot{Position: position}
 	e.mu.Lock()
 	s.judgements = e.judge.judgements()
+	e.judge.told = false
 	for k, l := range e.latest {
 		for _, v := range []sample{l.before, l.sample} {
 			if v.flag != 0 {
@@ -307,6 +315,14 @@ func (e *Exporter) Save(file string, position uint64) error {
 		return fmt.Errorf("save latest values: %w", err)
 	}
 	return nil
+}
+
+// Told reports whether somebody collected late exceedances since the last Save:
+// they are not to be told again after a restart.
+func (e *Exporter) Told() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.judge.told
 }
 
 // Load reads back what Save wrote and returns its position; a file that is not

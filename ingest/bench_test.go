@@ -73,7 +73,7 @@ func newPipeline(b *testing.B, stations map[string]*water.Station, spool ingest.
 		b.Fatal(err)
 	}
 	return ingest.NewPipeline(ingest.Options{
-		Sources:  []ingest.Source{{Topic: "tofu/{station}/readings", Decode: payload.Native}},
+		Sources:  []ingest.Source{{Topic: "tofu/{station}/readings", Decode: payload.New("tofuwatch", payload.Settings{Parameters: parameters})}},
 		Stations: stations, Parameters: parameters,
 	}, spool, nobody{}, slog.New(slog.DiscardHandler))
 }

@@ -20,6 +20,7 @@ import (
 )
 
 var (
+	nan      = math.NaN()
 	outlet   = &water.Station{ID: "ipal-01", River: "bajak", Kind: water.Effluent, Sentinels: []float64{-9999}}
 	received = time.Date(2026, 11, 23, 7, 0, 30, 0, time.UTC)
 	sampled  = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
@@ -33,6 +34,11 @@ var parameters = sync.OnceValue(func() *water.Parameters {
 	}
 	return p
 })
+
+// native is a decoder of the system's own format.
+func native() *payload.Decoder {
+	return payload.New("tofuwatch", payload.Settings{Parameters: parameters()})
+}
 
 // spoolFunc is a spool that decides at once.
 type spoolFunc func(Outcome) error
@@ -61,7 +67,7 @@ func (r *recorder) Online(s *water.Station, online bool) {
 
 func newTestPipeline(spool Spool, observer Observer, refused func(error)) *Pipeline {
 	return NewPipeline(Options{
-		Sources:    []Source{{"tofu/{station}/readings", payload.Native}, {"old/{station}/#", payload.Native}},
+		Sources:    []Source{{Topic: "tofu/{station}/readings", Decode: native()}, {Topic: "old/{station}/#", Decode: native()}},
 		Stations:   map[string]*water.Station{outlet.ID: outlet},
 		Parameters: parameters(),
 		Refused:    refused,

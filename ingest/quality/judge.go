@@ -477,9 +477,17 @@ func (j *Judge) look(b Batch) []water.Observation {
 	observations := make([]water.Observation, 0, len(b.Readings))
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		v := value(b.Station, r)
+		v := r.Value
+		if b.Method == water.Sensor {
+			v = value(b.Station, r)
+		}
 		o := water.Observation{Station: b.Station, Parameter: r.Parameter, Method: b.Method, Value: v, Time: r.Time}
 		o.Tests = st.alone(j.series(st, r.Parameter), r.Time.UnixNano(), v)
+		if b.Method != water.Sensor && !math.IsNaN(v) { // an instrument's range and a logger's sentinels say nothing of it
+			g := j.series(st, r.Parameter).settings.GrossRange
+			g.Fail = NewSpan(r.Parameter.Min, r.Parameter.Max)
+			o.Tests = o.Tests.With(water.GrossRangeTest, grossRange(v, g))
+		}
 		o.Maintenance = b.Method == water.Sensor && b.maintained(r)
 		observations = append(observations, o)
 	}

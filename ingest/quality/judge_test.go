@@ -384,6 +384,9 @@ func TestComparisonsWithinASample(t *testing.T) {
 			b.wantFlags(what, two, water.MultiVariateTest, test.digit)
 		}
 		for _, method := range []water.Method{water.Lab, water.Sensor} {
+			if method == water.Lab && n == 3 {
+				continue // to a laboratory -9999 is a number, and a bad one
+			}
 			o := b.Look(Batch{Station: outlet, Method: method, Readings: []water.Reading{test.first, test.second}, Received: midnight})
 			if got := fmt.Sprintf("%d %d", o[0].Flag, o[1].Flag); got != test.one+" "+test.two {
 				t.Errorf("case %d by itself: flags %s, want %s %s", n, got, test.one, test.two)
@@ -404,16 +407,17 @@ func TestSaturation(t *testing.T) {
 }
 
 // A laboratory's samples are days apart, come in any order, and repeat: by
-// themselves they are judged, and nothing remembers them.
+// themselves they are judged, and nothing remembers them. What an instrument can
+// measure, and what a logger sends for no value, says nothing of them.
 func TestLaboratoryIsJudgedByItself(t *testing.T) {
 	b := newBench(t, everyTest)
 	for range 10 {
-		o, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Lab, Readings: []water.Reading{b.at(0, "cod", 300), b.at(5, "cod", 300), b.at(2, "cod", 900), b.at(3, "cod", 1001)}, Received: midnight.AddDate(0, 0, 5)})
+		o, c := b.Judge.Judge(Batch{Station: outlet, Method: water.Lab, Readings: []water.Reading{b.at(0, "cod", 300), b.at(5, "cod", 300), b.at(2, "cod", 1001), b.at(3, "cod", 50_001), b.at(4, "cod", -9999)}, Received: midnight.AddDate(0, 0, 5)})
 		var got []string
 		for _, o := range o {
 			got = append(got, fmt.Sprintf("%d %s", o.Flag, o.Tests))
 		}
-		want := []string{"1 21112222222", "1 21112222222", "3 21132222222", "4 21142222222"}
+		want := []string{"1 21112222222", "1 21112222222", "3 21132222222", "4 21142222222", "4 21142222222"}
 		if diff := cmp.Diff(got, want); diff != "" || len(c) > 0 {
 			t.Fatalf("laboratory values (-got +want), %d corrections:\n%s", len(c), diff)
 		}

@@ -55,6 +55,7 @@ type Options struct {
 type Record struct {
 	Position    uint64
 	Received    time.Time
+	Topic       string
 	Lines       []byte // not to be kept
 	Corrections bool   // the lines are no readings, but correct some
 }
@@ -198,7 +199,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(Record{position, r.received, r.lines, r.corrections})
+			s.o.Restore(Record{Position: position, Received: r.received, Topic: r.topic, Lines: r.lines, Corrections: r.corrections})
 		}
 		return nil
 	}, s.damaged)

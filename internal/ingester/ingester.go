@@ -25,6 +25,7 @@ import (
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/care"
 	"tofuwatch/ingest/influx"
+	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/quality"
@@ -107,6 +108,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.correctDrift(ctx) })
+		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
 		if scorer != nil {
 			rest.Go(func() { scorer.Run(ctx) })
@@ -146,13 +148,22 @@ type ingester struct {
 	judgeAfter   uint64 // by how much the spool grows until the judge is saved
 	judgeSaved   uint64 // the spool's position when it was
 	judgeSavedAt time.Time
+
+	spoolLimit int64                // bytes
+	register   *laboratory.Register // nil until the first import
+	spooled    map[string]int64     // up to where a batch is in the spool, by its name
+
+	saving sync.Mutex // held while the latest values are saved, or change with the register
+	// hold is what the saved position must not pass, plus 1, while what is behind it
+	// is in the spool and not in the latest values yet; 0 for no such thing.
+	hold uint64
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
-	for _, station := range s.Stations {
-		i.stations[station.ID] = station.Station
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
+	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
+		i.spoolLimit = spool.DefaultLimit
 	}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), time.Now)
@@ -169,7 +180,8 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		}
 		log.Error("maintenance and visits start empty, the damaged file is kept beside; give past visits once more for drift to be corrected", "err", err)
 	}
-	i.judge = quality.NewJudge(s.Parameters, s.Settings)
+	decides := PipelineOptions(s)
+	i.judge = decides.Judge
 	i.judgeAfter = min(saveJudgeAfter, uint64(cmp.Or(o.SpoolLimit, spool.DefaultLimit))/16)
 	i.judgeSavedAt = time.Now()
 	if i.judgeSaved, err = i.judge.Load(i.judgeFile(), i.stations, s.Parameters); err != nil {
@@ -202,9 +214,10 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 			if r.Position >= i.judgeSaved {
 				i.judge.Restore(r.Received, observations) // and makes the corrections again
 			}
-			if others {
+			if r.Position >= position {
 				i.exporter.ObserveAt(r.Received, observations)
 			}
+			i.noteSpooled(r.Topic)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {
@@ -214,12 +227,10 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, errors.Join(err, i.spool.Close())
 	}
-	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Judge: i.judge, Care: i.care,
-		Refused: func(error) { i.refused.Store(true) },
-		Derive:  estimates.Derive,
-		Revise:  estimates.Revise,
-	}, i.spool, i.exporter, log.With("component", "pipeline"))
+	decides.Stations, decides.Care = i.stations, i.care
+	decides.Derive, decides.Revise = estimates.Derive, estimates.Revise
+	decides.Refused = func(error) { i.refused.Store(true) }
+	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
@@ -233,7 +244,13 @@ func corrected(observations []water.Observation) []water.Correction {
 	return corrections
 }
 
-func (i *ingester) close() error { return errors.Join(i.saveJudge(), i.save(), i.spool.Close()) }
+func (i *ingester) close() error {
+	err := errors.Join(i.saveJudge(), i.save(), i.spool.Close())
+	if i.register != nil {
+		err = errors.Join(err, i.register.Close())
+	}
+	return err
+}
 
 func (i *ingester) judgeFile() string { return filepath.Join(i.site.DataDir, "quality") }
 
@@ -260,7 +277,12 @@ func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "l
 // save makes the latest values and the book of care durable, and lets the spool
 // go of what led to them.
 func (i *ingester) save() error {
+	i.saving.Lock()
+	defer i.saving.Unlock()
 	position := i.spool.End() // before: what is not on disk by now may be missing
+	if i.hold > 0 {
+		position = min(position, i.hold-1)
+	}
 	if err := i.care.Save(i.careFile(), position); err != nil {
 		return err
 	}
@@ -281,7 +303,7 @@ func (i *ingester) saveLatest(ctx context.Context) {
 			}
 			saved = 0 // the spool can let go of more
 		}
-		if end := i.spool.End(); end != saved {
+		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
 				return
@@ -378,10 +400,36 @@ func InfluxOptions(s *site.Site) influx.Options {
 	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
 }
 
+// PipelineOptions are what a site's readings are decided by.
+func PipelineOptions(s *site.Site) ingest.Options {
+	loggers := make(map[string]ingest.Logger)
+	for _, station := range s.Stations {
+		g := station.Logger
+		loggers[station.ID] = ingest.Logger{
+			Devices: g.Devices, Zone: g.TimeZone, Arrival: g.Arrival, Units: g.Units, Layout: payload.Layouts[g.Frames],
+		}
+	}
+	return ingest.Options{
+		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+		Judge: quality.NewJudge(s.Parameters, s.Settings),
+	}
+}
+
+func stations(s *site.Site) map[string]*water.Station {
+	byID := make(map[string]*water.Station, len(s.Stations))
+	for _, station := range s.Stations {
+		byID[station.ID] = station.Station
+	}
+	return byID
+}
+
 func sources(s *site.Site) []ingest.Source {
 	var sources []ingest.Source
 	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
+		sources = append(sources, ingest.Source{
+			Topic: source.Topic, Decode: payload.New(source.Format, source.Payload),
+			From: source.Station, Zone: source.TimeZone, Arrival: source.Arrival, Layout: payload.Layouts[source.Frames],
+		})
 	}
 	return sources
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 
+	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
@@ -148,6 +149,7 @@ var bySaying = cmp.Options{
 	cmp.Transformer("text", func(u *url.URL) string { return u.String() }),
 	cmp.Transformer("code", func(p *water.Parameter) string { return p.Code }),
 	cmpopts.IgnoreFields(Site{}, "Parameters"),
+	cmpopts.IgnoreFields(payload.Settings{}, "Parameters"),
 	cmpopts.EquateNaNs(),
 }
 
@@ -165,6 +167,10 @@ func TestEveryKey(t *testing.T) {
 		return p
 	}
 	zone, err := time.LoadLocation("Asia/Makassar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jayapura, err := time.LoadLocation("Asia/Jayapura")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +193,33 @@ func TestEveryKey(t *testing.T) {
 			Sources: []Source{
 				{Topic: "tofu/{station}/readings", Format: "tofuwatch"},
 				{Topic: "plants/+/{station}/#", Format: "tofuwatch"},
+				{
+					Topic: "application/+/device/+/event/up", Format: "chirpstack",
+					TimeZone: time.UTC, Arrival: true, Frames: "decentlab-pheht",
+					Payload: payload.Settings{
+						Fields: map[string]payload.Field{
+							"ph_value": {Parameter: code("ph")},
+							"q":        {Parameter: code("flow"), Unit: "L/s", UnitGiven: true},
+						},
+						Units:  map[string]water.Unit{"ec": "mS/cm"},
+						Ignore: []string{"rssi"}, DecimalComma: true, Local: true,
+					},
+				},
+				{
+					Topic: "vendor/data", Format: "mapping", Station: "bajak-bridge",
+					Payload: payload.Settings{
+						Units: map[string]water.Unit{"level": "mm"},
+						Mapping: &payload.Mapping{
+							Samples: "data", Device: []payload.Path{"$.uid", "serial"},
+							Time: []payload.Path{"date", "hour"}, TimeFormat: "2/1/2006 15:4:5",
+							Values: []payload.PathValues{
+								{Parameter: code("ph"), Path: "v.ph"},
+								{Parameter: code("flow"), Path: "v.q", Unit: "L/s", UnitGiven: true},
+								{Parameter: code("level"), Path: "v.h", Unit: "mm", UnitGiven: true},
+							},
+						},
+					},
+				},
 			},
 		},
 		InfluxDB: InfluxDB{
@@ -236,6 +269,10 @@ func TestEveryKey(t *testing.T) {
 				Station: &water.Station{
 					ID: "bajak-bridge", Name: "Jembatan Bajak", River: "bajak", Kind: water.River,
 					Latitude: math.NaN(), Longitude: math.NaN(), Instruments: map[string]water.Instrument{},
+				},
+				Logger: Logger{
+					Devices: []string{"0004A30B001C0530", "bajak-logger"}, TimeZone: jayapura, Arrival: true,
+					Frames: "decentlab-optod", Units: map[string]water.Unit{"flow": "L/s"},
 				},
 				Standards: []string{"id-pp-22-2021-class-2", "id-jateng-5-2012-tofu"},
 			},

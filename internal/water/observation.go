@@ -26,6 +26,7 @@ type Observation struct {
 	Tests     Tests     // what each test said; 0 if that is not known
 	Time      time.Time // when the water was sampled, UTC
 	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
+	Result    *Result   // what else the laboratory says; nil for every method but Lab and LabSuperseded
 	// Maintenance says that people worked on the sensor: Flag is Bad or Missing,
 	// and nobody is told of the value.
 	Maintenance bool
