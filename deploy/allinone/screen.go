@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +53,9 @@ type screen struct {
 	incident func(time.Time) string    // what is wrong there at a time, for behind the scenario
 	began    time.Time
 	trouble  *trouble
+	alerts   string // where Alertmanager answers
+	queries  string // where Prometheus answers
+	post     post
 
 	first time.Duration // from began to the first stored reading; 0 before
 	last  snapshot
@@ -129,6 +134,9 @@ func (s *screen) settle(ctx context.Context) error {
 // draw shows the last snapshot.
 func (s *screen) draw(now time.Time) {
 	if s.terminal == nil {
+		for _, l := range s.post.unread() {
+			fmt.Fprintf(s.out, "%s mail for %s: %s\n         %s\n", now.Format(time.TimeOnly), l.to, l.subject, l.file)
+		}
 		if now.Sub(s.written) >= lineEvery {
 			s.written = now
 			fmt.Fprintln(s.out, now.Format(time.TimeOnly), s.last.ledger)
@@ -185,10 +193,22 @@ func (s *screen) header(p *page, now time.Time) {
 		{"MQTT", s.site.MQTT.Broker.String()},
 		{"InfluxDB", s.site.InfluxDB.URL.String() + "  " + s.site.InfluxDB.Bucket},
 		{"Metrics", "http://" + s.site.HTTP.Listen + "/metrics"},
+		{"Queries", "http://" + s.queries + "  Prometheus"},
+		{"Alerts", "http://" + s.alerts + "  Alertmanager"},
 		{"Folder", s.folder},
+		{"Mail", s.mail()},
 	} {
 		p.add(piece{left(entry[0], 9) + " ", dim}, piece{entry[1], plain})
 	}
+}
+
+// mail tells of the mail that came.
+func (s *screen) mail() string {
+	last, n := s.post.latest()
+	if n == 0 {
+		return "none yet; will be in " + filepath.Join(s.folder, "mail")
+	}
+	return fmt.Sprintf("%d in %s, last %s: %s", n, filepath.Dir(last.file), last.at.In(s.site.TimeZone).Format(time.TimeOnly), last.subject)
 }
 
 // balance tells the ledger, and how fast readings come.
@@ -212,6 +232,39 @@ func (s *screen) balance(p *page) {
 	}
 	p.add(piece{pace, plain})
 	p.add(piece{first, plain})
+}
+
+// A post is the mail that came since the screen began.
+type post struct {
+	mu   sync.Mutex
+	new  []letter
+	last letter
+	n    int
+}
+
+// add takes in a mail.
+func (p *post) add(l letter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.new = append(p.new, l)
+	p.last = l
+	p.n++
+}
+
+// unread returns the mail that it has not returned before.
+func (p *post) unread() []letter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	letters := p.new
+	p.new = nil
+	return letters
+}
+
+// latest returns the last mail, and how many have come.
+func (p *post) latest() (last letter, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last, p.n
 }
 
 // farewell tells, after everything has stopped, what became of the readings.

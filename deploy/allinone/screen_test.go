@@ -40,6 +40,8 @@ func testScreen(t testing.TB) (*screen, time.Time) {
 		began:    at,
 		first:    1300 * time.Millisecond,
 		trouble:  newTrouble(slog.DiscardHandler),
+		alerts:   "127.0.0.1:9093",
+		queries:  "127.0.0.1:9090",
 		last: snapshot{
 			at:     at,
 			ledger: ledger{received: 1234567, stored: 1234560, pending: 4, deadLettered: 3},
@@ -58,14 +60,17 @@ func TestFrame(t *testing.T) {
 		width, height int
 		want          string
 	}{
-		{"80 columns", 80, 16, `
+		{"80 columns", 80, 19, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Prometheus
+Alerts    http://127.0.0.1:9093  Alertmanager
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatch-demo/mail
 Readings  received 1,234,567 = stored 1,234,560 + pending 4 + dead-lettered 3
           0.0 readings/s, first stored after 1.3 s
 
@@ -75,14 +80,17 @@ ipal-01           cod                   4206 mg/L         2s  good
 tenggang-hilir    fecal_coliform     2.4e+06 MPN/100mL    3h  not evaluated
 
 Ctrl-C stops.`},
-		{"40 columns", 40, 20, `
+		{"40 columns", 40, 23, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Promet…
+Alerts    http://127.0.0.1:9093  Alertm…
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatc…
 Received           1,234,567
 = stored           1,234,560
 + pending                  4
@@ -96,14 +104,17 @@ ipal-01
 tenggang-hilir
  fecal_coli… 2.4e+06 MPN/…  3h not eval…
 Ctrl-C stops.`},
-		{"too low for all", 80, 13, `
+		{"too low for all", 80, 16, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Prometheus
+Alerts    http://127.0.0.1:9093  Alertmanager
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatch-demo/mail
 Readings  received 1,234,567 = stored 1,234,560 + pending 4 + dead-lettered 3
           0.0 readings/s, first stored after 1.3 s
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -85,11 +86,28 @@ func (w *world) writeSite(folder string, on sockets) (file string, err error) {
 	}
 	at := func(ln net.Listener) string { return ln.Addr().String() }
 	file = filepath.Join(folder, "site.yaml")
-	return file, renameio.WriteFile(file, simulate.SiteFile(w.World, simulate.SiteOptions{
+	text := simulate.SiteFile(w.World, simulate.SiteOptions{
 		Listen:   at(on.http),
 		Broker:   "tcp://" + at(on.mqtt),
 		InfluxDB: "http://" + at(on.influxDB),
-	}), 0o600)
+	})
+	return file, renameio.WriteFile(file, append(text, w.recipients()...), 0o600)
+}
+
+// recipients returns, for the site file, those who are told: somebody at each
+// river, in Indonesian, and somebody of the whole district, in English.
+func (w *world) recipients() []byte {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, "\n# Nobody real: without smtp, mail is kept as files.\nrecipients:")
+	known := make(map[string]bool)
+	for _, s := range w.Stations() {
+		if !known[s.River] {
+			known[s.River] = true
+			fmt.Fprintf(&b, "  - {name: Forum %s, email: %[1]s@example.org, language: id, rivers: [%[1]s], severity: warning}\n", s.River)
+		}
+	}
+	fmt.Fprintln(&b, "  - {name: Environment Agency, email: agency@example.org, language: en, severity: warning}")
+	return b.Bytes()
 }
 
 // run publishes what happens in w to the broker of s until ctx is done.
