@@ -31,6 +31,7 @@ type prometheusOptions struct {
 	Rules   map[string][]byte // rule files by name
 	Notify  notifyFunc        // told of alerts that fire and that no longer do
 	Pace    pacing            // zero: usual
+	Block   time.Duration     // how much a block of its database holds at first; 0: two hours
 }
 
 // A pacing says how often Prometheus does what.
@@ -77,6 +78,9 @@ func (p *prometheusServer) open() error {
 	options.RetentionDuration = keepMetricsFor.Milliseconds()
 	options.MaxBytes = keepMetricsSize
 	options.MaxBlockDuration = options.RetentionDuration / 10 // as in Prometheus; else a query of weeks opens hundreds of blocks
+	if p.o.Block > 0 {
+		options.MinBlockDuration = p.o.Block.Milliseconds()
+	}
 	options.WALCompression = compression.Snappy
 	options.StripeSize = 1 << 10 // of a map of series: thousands, not millions
 	var err error

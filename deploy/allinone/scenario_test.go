@@ -107,7 +107,7 @@ var playStart = time.Date(2026, 11, 1, 17, 0, 0, 0, time.UTC)
 
 // playPass is how far passes are apart. It has to be less than the five minutes
 // for which a series is seen.
-const playPass = 4 * time.Minute
+const playPass = 290 * time.Second
 
 // spoolFunc is a spool.
 type spoolFunc func(ingest.Outcome, func(error))
@@ -161,6 +161,7 @@ func (p *play) run(t *testing.T) []told {
 		Rules:   ruleFiles,
 		Notify:  teller.Notify,
 		Pace:    pacing{Look: playPass, Pass: playPass},
+		Block:   2 * p.lasts, // all of it in memory
 	}, log)
 	if err := watcher.open(); err != nil {
 		t.Fatal(err)
@@ -329,10 +330,10 @@ func TestFaultySensorsAreToldAsSuch(t *testing.T) {
 
 func TestPlantUpsetIsToldApartFromWhatIsAlwaysOver(t *testing.T) {
 	t.Parallel()
-	const before = 6 * 24 * time.Hour
+	const before = 108 * time.Hour
 	mail := mailOf(t, play{
 		scenario: simulate.PlantUpset, stations: 9, only: []string{"ipal-01", "workshop-001"},
-		before: before, lasts: before + 3*24*time.Hour,
+		before: before, lasts: before + 2*24*time.Hour,
 	})
 	for _, to := range []string{agency, bajak} {
 		if got := mails(mail, to, "alertname", "TreatmentUpset", "station", "ipal-01"); got == 0 {
