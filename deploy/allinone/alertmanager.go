@@ -38,7 +38,6 @@ import (
 
 // Times of the Alertmanager.
 const (
-	saveEvery         = 15 * time.Minute
 	forgetAlertsEvery = 30 * time.Minute
 	forgetGroupsEvery = 30 * time.Second
 )
@@ -47,6 +46,7 @@ const (
 type alertmanagerOptions struct {
 	Dir       string         // its folder; made if it is missing
 	Config    *config.Config // with the names of its template files
+	Clock     clock          // by which the stations live
 	Notifiers notifiersFunc  // nil: e-mail
 }
 
@@ -56,20 +56,42 @@ type notifiersFunc func(config.Receiver, *template.Template) []notify.Integratio
 // notifyFunc takes in alerts, and never waits for them to be told.
 type notifyFunc func(...*alert.Alert)
 
-// rules is notify for the rules of Prometheus.
-func (notify notifyFunc) rules(_ context.Context, _ string, raised ...*rules.Alert) {
-	alerts := make([]*alert.Alert, 0, len(raised))
-	now := time.Now()
-	for _, r := range raised {
-		a := &alert.Alert{UpdatedAt: now}
-		a.Labels, a.Annotations = labelSet(r.Labels), labelSet(r.Annotations)
-		a.StartsAt, a.EndsAt = r.FiredAt, r.ValidUntil
-		if !r.ResolvedAt.IsZero() {
-			a.EndsAt = r.ResolvedAt
+// rules is notify for the rules of Prometheus, which live by a clock: Alertmanager
+// lives by ours, so that its waits are what they are.
+func (notify notifyFunc) rules(by clock) rules.NotifyFunc {
+	return func(_ context.Context, _ string, raised ...*rules.Alert) {
+		alerts := make([]*alert.Alert, 0, len(raised))
+		now := time.Now()
+		for _, r := range raised {
+			a := &alert.Alert{UpdatedAt: now}
+			a.Labels, a.Annotations = labelSet(r.Labels), labelSet(r.Annotations)
+			a.StartsAt = by.here(r.FiredAt)
+			// For as long as it is valid there: less could end before it is said again.
+			a.EndsAt = now.Add(r.ValidUntil.Sub(by.there(now)))
+			if !r.ResolvedAt.IsZero() {
+				a.EndsAt = by.here(r.ResolvedAt)
+			}
+			alerts = append(alerts, a)
 		}
-		alerts = append(alerts, a)
+		notify(alerts...)
 	}
-	notify(alerts...)
+}
+
+// A dated notifier tells of alerts by the time of those whom they concern.
+type dated struct {
+	notify.Notifier
+	clock clock
+}
+
+// Notify tells of alerts that have our time.
+func (d dated) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bool, err error) {
+	there := make([]*alert.Alert, len(alerts))
+	for i, a := range alerts {
+		dated := *a
+		dated.StartsAt, dated.EndsAt = d.clock.there(a.StartsAt), d.clock.there(a.EndsAt)
+		there[i] = &dated
+	}
+	return d.Notifier.Notify(ctx, there...)
 }
 
 func labelSet(from labels.Labels) model.LabelSet {
@@ -94,6 +116,7 @@ type alertmanagerServer struct {
 	alerts   *mem.Alerts
 	silences *silence.Silences
 	told     *nflog.Log
+	memories []*memory
 	inhibit  *inhibit.Inhibitor
 	dispatch *dispatch.Dispatcher
 	handler  http.Handler
@@ -103,7 +126,7 @@ type alertmanagerServer struct {
 // newAlertmanager returns an Alertmanager that will serve ln, which it then owns.
 func newAlertmanager(ln net.Listener, o alertmanagerOptions, log *slog.Logger) (*alertmanagerServer, error) {
 	if o.Notifiers == nil {
-		o.Notifiers = mailNotifiers(log)
+		o.Notifiers = mailNotifiers(o.Clock, log)
 	}
 	a := &alertmanagerServer{ln: ln, o: o, log: log, metrics: prometheus.NewRegistry(), ready: make(chan struct{})}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -129,6 +152,7 @@ func newAlertmanager(ln net.Listener, o alertmanagerOptions, log *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("read silences from %q: %w", a.silencesFile(), err)
 	}
+	a.memories = []*memory{newMemory(a.told, a.toldFile(), log), newMemory(a.silences, a.silencesFile(), log)}
 	var (
 		events   eventrecorder.Recorder // none
 		features = featurecontrol.NoopFlags{}
@@ -177,11 +201,11 @@ func (a *alertmanagerServer) receivers(templates *template.Template) map[string]
 
 // mailNotifiers returns notifiers that send e-mail, which is all that this
 // program can.
-func mailNotifiers(log *slog.Logger) notifiersFunc {
+func mailNotifiers(by clock, log *slog.Logger) notifiersFunc {
 	return func(r config.Receiver, templates *template.Template) []notify.Integration {
 		var all []notify.Integration
 		for i, c := range r.EmailConfigs {
-			all = append(all, notify.NewIntegration(email.New(c, templates, log), c, "email", i, r.Name))
+			all = append(all, notify.NewIntegration(dated{email.New(c, templates, log), by}, c, "email", i, r.Name))
 		}
 		return all
 	}
@@ -247,8 +271,9 @@ func (a *alertmanagerServer) Run(ctx context.Context) error {
 func (a *alertmanagerServer) tell(ctx context.Context) {
 	var saving sync.WaitGroup
 	stopSaving := make(chan struct{})
-	saving.Go(func() { a.told.Maintenance(saveEvery, a.toldFile(), stopSaving, nil) })
-	saving.Go(func() { a.silences.Maintenance(saveEvery, a.silencesFile(), stopSaving, nil) })
+	for _, m := range a.memories {
+		saving.Go(func() { m.run(stopSaving) })
+	}
 
 	// Inhibition first: nothing is to be told that another alert inhibits.
 	var telling sync.WaitGroup

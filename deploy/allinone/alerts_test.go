@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/mail"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tofuwatch/internal/site"
+	"tofuwatch/internal/testenv"
 )
 
 // A running is a site with all its engines.
@@ -31,15 +32,10 @@ type running struct {
 	stop                           func()
 }
 
-// startSite runs a site with two outlets and one recipient, on any free ports,
-// until the test ends or its stop is called. What it keeps is in dir.
-func startSite(t testing.TB, dir string) *running {
+// writeAlertSite writes the file of a site with two outlets and one recipient.
+func writeAlertSite(t testing.TB, dir, http, mqtt, influxDB string) (file string) {
 	t.Helper()
-	on, err := listen(anyAddresses)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "site.yaml")
+	file = filepath.Join(dir, "site.yaml")
 	text := fmt.Sprintf(`site: test
 data_dir: data
 http: {listen: %q}
@@ -50,11 +46,22 @@ stations:
   - {id: ipal-02, name: Second outlet, river: bajak, kind: effluent, standard: id-permenlh-5-2014-tofu, parameters: {cod: {}}}
 recipients:
   - {name: Forum, email: forum@example.org, language: id, rivers: [bajak], severity: warning}
-`, on.http.Addr(), on.mqtt.Addr(), on.influxDB.Addr())
+`, http, mqtt, influxDB)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := site.Load(file, func(string) string { return "" })
+	return file
+}
+
+// startSite runs a site with two outlets and one recipient, on any free ports,
+// until the test ends or its stop is called. What it keeps is in dir.
+func startSite(t testing.TB, dir string) *running {
+	t.Helper()
+	on, err := listen(anyAddresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := site.Load(writeAlertSite(t, dir, on.http.Addr().String(), on.mqtt.Addr().String(), on.influxDB.Addr().String()), func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +69,9 @@ recipients:
 		mqtt:         "tcp://" + on.mqtt.Addr().String(),
 		prometheus:   "http://" + on.prometheus.Addr().String(),
 		alertmanager: "http://" + on.alertmanager.Addr().String(),
-		mail:         filepath.Join(dir, "mail"),
+		mail:         filepath.Join(dir, "data", "mail"),
 	}
-	all, err := assemble(s, on, r.mail, prometheus.NewRegistry(), testLog(t))
+	all, err := assemble(s, on, assemblyOptions{MailDir: r.mail, Registry: prometheus.NewRegistry()}, testLog(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +85,33 @@ recipients:
 		}
 	})
 	t.Cleanup(r.stop)
+	return r
+}
+
+// asProgram in the environment makes a child of the test the program itself.
+const asProgram = "TOFUWATCH_TEST_ALLINONE"
+
+// startProcess is startSite in a process of its own, which its stop kills.
+func startProcess(t testing.TB, dir string) *running {
+	t.Helper()
+	at := func() string { return fmt.Sprint("127.0.0.1:", testenv.FreePort(t)) }
+	mqtt, prometheus, alertmanager := at(), at(), at()
+	file := writeAlertSite(t, dir, at(), mqtt, at())
+	program := exec.Command(os.Args[0], "up", "--config", file, "--prometheus-listen", prometheus, "--alertmanager-listen", alertmanager)
+	program.Env = append(os.Environ(), asProgram+"=1")
+	process := testenv.Start(t, program)
+	r := &running{
+		mqtt: "tcp://" + mqtt, prometheus: "http://" + prometheus, alertmanager: "http://" + alertmanager,
+		mail: filepath.Join(dir, "data", "mail"), stop: process.Kill,
+	}
+	await(t, "Prometheus, which starts last", func() (string, bool) {
+		response, err := http.Get(r.prometheus + "/-/ready")
+		if err != nil {
+			return err.Error(), false
+		}
+		response.Body.Close()
+		return response.Status, response.StatusCode == http.StatusOK
+	})
 	return r
 }
 
@@ -174,46 +208,58 @@ func TestFromAReadingToTheMail(t *testing.T) {
 }
 
 func TestRestartDuringAnAlertTellsNobodyAgain(t *testing.T) {
-	dir := t.TempDir()
-	first := startSite(t, dir)
-	first.measure(t, "ipal-01", 30_000)
-	first.awaitMail(t, "First outlet")
-	first.stop()
+	for name, start := range map[string]func(testing.TB, string) *running{"stopped": startSite, "killed": startProcess} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			first := start(t, dir)
+			first.measure(t, "ipal-01", 30_000)
+			first.awaitMail(t, "First outlet")
+			await(t, "what was told on disk", func() (string, bool) {
+				info, err := os.Stat(filepath.Join(dir, "data", "alertmanager", "nflog"))
+				return fmt.Sprint(err), err == nil && info.Size() > 0
+			})
+			first.stop()
 
-	again := startSite(t, dir)
-	again.awaitAlert(t, "ipal-01")
-	// A second emergency is told after the first one would have been.
-	again.measure(t, "ipal-02", 30_000)
-	again.awaitMail(t, "Second outlet")
-	got := again.subjects(t)
-	if len(got) != 2 || !strings.Contains(got[0], "First outlet") || !strings.Contains(got[1], "Second outlet") {
-		t.Errorf("mail: got %q, want one about each outlet", got)
+			again := start(t, dir)
+			again.awaitAlert(t, "ipal-01")
+			// A second emergency is told after the first one would have been.
+			again.measure(t, "ipal-02", 30_000)
+			again.awaitMail(t, "Second outlet")
+			got := again.subjects(t)
+			if len(got) != 2 || !strings.Contains(got[0], "First outlet") || !strings.Contains(got[1], "Second outlet") {
+				t.Errorf("mail: got %q, want one about each outlet", got)
+			}
+		})
 	}
 }
 
 func TestSilenceOutlivesARestart(t *testing.T) {
 	dir := t.TempDir()
 	first := startSite(t, dir)
-	ends := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	silence := fmt.Sprintf(`{"matchers":[{"name":"station","value":"ipal-01","isRegex":false,"isEqual":true}],
-		"startsAt":%q,"endsAt":%q,"createdBy":"operator","comment":"sensor is being cleaned"}`, time.Now().UTC().Format(time.RFC3339), ends)
-	var made struct{ SilenceID string }
-	response, err := http.Post(first.alertmanager+"/api/v2/silences", "application/json", strings.NewReader(silence))
-	if err != nil {
-		t.Fatal(err)
+	await(t, "Alertmanager", func() (string, bool) {
+		response, err := http.Get(first.alertmanager + "/-/ready")
+		if err != nil {
+			return err.Error(), false
+		}
+		response.Body.Close()
+		return response.Status, response.StatusCode == http.StatusOK
+	})
+	amtool := func(r *running, args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), testenv.Program(t, "amtool"), append(args, "--alertmanager.url", r.alertmanager)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("amtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &made) != nil {
-		t.Fatalf("silence: got %s, %s, %v", response.Status, body, err)
-	}
+	id := strings.TrimSpace(amtool(first, "silence", "add", "station=ipal-01", "--author", "operator", "--comment", "sensor is being cleaned", "--duration", "1h"))
 	first.stop()
 
 	again := startSite(t, dir)
 	type seen struct{ ID, Comment string }
 	var silences []seen
 	ask(t, again.alertmanager+"/api/v2/silences", &silences)
-	if diff := cmp.Diff(silences, []seen{{made.SilenceID, "sensor is being cleaned"}}); diff != "" {
+	if diff := cmp.Diff(silences, []seen{{id, "sensor is being cleaned"}}); diff != "" {
 		t.Errorf("silences (-got +want):\n%s", diff)
 	}
 	again.measure(t, "ipal-01", 30_000)
@@ -222,6 +268,9 @@ func TestSilenceOutlivesARestart(t *testing.T) {
 	again.awaitMail(t, "Second outlet")
 	if got := again.subjects(t); len(got) != 1 {
 		t.Errorf("mail: got %q, want none about what is silenced", got)
+	}
+	if got := amtool(again, "alert", "query", "--silenced", "station=ipal-01"); !strings.Contains(got, "EffluentOverLimit") {
+		t.Errorf("amtool: got\n%swant the alert, silenced", got)
 	}
 }
 

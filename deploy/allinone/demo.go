@@ -118,7 +118,7 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 	log := slog.New(trouble)
 
 	registry := prometheus.NewRegistry()
-	all, err := assemble(s, sockets, filepath.Join(o.data, "mail"), registry, log)
+	all, err := assemble(s, sockets, assemblyOptions{MailDir: filepath.Join(o.data, "mail"), Registry: registry, Clock: world.clock}, log)
 	if err != nil {
 		return err
 	}
@@ -128,12 +128,13 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 		registry: registry,
 		scenario: o.scenario,
 		folder:   o.data,
-		clock:    world.clock,
+		clock:    world.there,
 		incident: world.incident,
 		began:    began,
 		trouble:  trouble,
 		alerts:   sockets.alertmanager.Addr().String(),
 		queries:  sockets.prometheus.Addr().String(),
+		firing:   all.firing,
 	}
 	all.mailbox.came = view.post.add
 	if o.speed > 1 {

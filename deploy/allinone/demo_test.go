@@ -97,6 +97,44 @@ func TestDemo(t *testing.T) {
 	})
 }
 
+// A demo that is faster than the clock lives in the past, and so do its alerts.
+func TestDemoOfASpillMailsTheEmergency(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	var stdout, stderr bytes.Buffer
+	go func() {
+		ended <- run(ctx, []string{"demo", "--data", dir, "--ports", "auto", "--scenario", "spill", "--speed", "120", "--for", "5m"}, &stdout, &stderr)
+	}()
+	mails := func() []string {
+		files, err := filepath.Glob(filepath.Join(dir, "mail", "*.eml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	await(t, "the mail of the emergency", func() (string, bool) {
+		files := mails()
+		return fmt.Sprint(files), len(files) == 2
+	})
+	cancel()
+	if status := <-ended; status != done {
+		t.Errorf("got status %d, want 0\n%s", status, stderr.String())
+	}
+	for _, want := range []string{
+		"alerts firing: EMERGENCY tenggang-hilir (", "mail for agency@example.org: EMERGENCY: ", "mail for tenggang@example.org: DARURAT: ",
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("want %q in\n%s", want, stdout.String())
+		}
+	}
+	for _, file := range mails() {
+		if !strings.Contains(stdout.String(), file) {
+			t.Errorf("want %q in\n%s", file, stdout.String())
+		}
+	}
+}
+
 // testUp runs a site on which a demo has run before.
 func testUp(t *testing.T, file string, want int) {
 	text, err := os.ReadFile(file)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
@@ -30,6 +31,7 @@ type prometheusOptions struct {
 	Targets []target          // what it watches
 	Rules   map[string][]byte // rule files by name
 	Notify  notifyFunc        // told of alerts that fire and that no longer do
+	Clock   clock             // by which its targets live
 	Pace    pacing            // zero: usual
 	Block   time.Duration     // how much a block of its database holds at first; 0: two hours
 }
@@ -44,6 +46,15 @@ type pacing struct {
 // change, so an emergency does not wait for an interval to end, and a site whose
 // stations report every few minutes costs little between.
 var usualPace = pacing{Look: time.Second, Pass: 15 * time.Second}
+
+// longestStep is how far two looks may be apart in the time of the targets: of what
+// was there before, rules see nothing after five minutes.
+const longestStep = 4 * time.Minute
+
+// idleShare is how much longer than a pass the time until the next look is at
+// least. With hundreds of stations something changes every second, and a pass
+// takes as long.
+const idleShare = 2
 
 // A prometheusServer is Prometheus: its time series database, its rules and its
 // HTTP API. It scrapes nothing over the network: what it watches is in this
@@ -99,7 +110,7 @@ func (p *prometheusServer) open() error {
 	})
 	p.rules, err = loadRules(p.o.Rules, p.o.Pace.Pass, &rules.ManagerOptions{
 		QueryFunc:    rules.EngineQueryFunc(engine, p.db),
-		NotifyFunc:   p.o.Notify.rules,
+		NotifyFunc:   p.o.Notify.rules(p.o.Clock),
 		AppendableV2: p.db,
 		Queryable:    p.db,
 		Logger:       p.log,
@@ -115,6 +126,24 @@ func (p *prometheusServer) open() error {
 	p.scraper = newScraper(p.o.Targets, p.db)
 	p.handler = newQueryAPI(p, engine, language)
 	return nil
+}
+
+// Firing returns the labels of the alerts that fire.
+func (p *prometheusServer) Firing() []labels.Labels {
+	select {
+	case <-p.ready:
+	default:
+		return nil
+	}
+	var firing []labels.Labels
+	for _, rule := range p.rules.AlertingRules() {
+		for _, a := range rule.ActiveAlerts() {
+			if a.State == rules.StateFiring {
+				firing = append(firing, a.Labels)
+			}
+		}
+	}
+	return firing
 }
 
 func (p *prometheusServer) close() error {
@@ -149,12 +178,17 @@ func (p *prometheusServer) Run(ctx context.Context) error {
 
 // watch looks at the targets until ctx is done.
 func (p *prometheusServer) watch(ctx context.Context) {
-	tick := time.NewTicker(p.o.Pace.Look)
-	defer tick.Stop()
+	every := p.o.Pace.Look
+	if p.o.Clock.speed > 1 {
+		every = min(every, time.Duration(float64(longestStep)/p.o.Clock.speed))
+	}
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
-		p.look(ctx)
 		select {
-		case <-tick.C:
+		case began := <-next.C:
+			p.look(ctx)
+			next.Reset(max(every-time.Since(began), idleShare*time.Since(began)))
 		case <-ctx.Done():
 			return
 		}
@@ -164,7 +198,7 @@ func (p *prometheusServer) watch(ctx context.Context) {
 // look gathers the metrics, and if any has changed, or none has for long, keeps
 // them and evaluates the rules.
 func (p *prometheusServer) look(ctx context.Context) {
-	now := time.Now()
+	now := p.o.Clock.there(time.Now())
 	changed := p.scraper.gather(p.log)
 	if !changed && now.Sub(p.passed) < p.o.Pace.Pass {
 		return

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/notify"
@@ -98,11 +99,20 @@ type play struct {
 	only     []string      // the stations that the site file has; nil: all
 	before   time.Duration // until the incident begins
 	lasts    time.Duration
+	start    time.Time // midnight in Semarang; zero: playStart
 	dir      string
 	on       sockets // nothing is served
 }
 
-// playStart is when all plays begin: a Monday in Semarang.
+// begins returns when p begins.
+func (p *play) begins() time.Time {
+	if p.start.IsZero() {
+		return playStart
+	}
+	return p.start
+}
+
+// playStart is when plays begin: a Monday in Semarang.
 var playStart = time.Date(2026, 11, 1, 17, 0, 0, 0, time.UTC)
 
 // playPass is how far passes are apart. It has to be less than the five minutes
@@ -117,8 +127,8 @@ func (f spoolFunc) Append(o ingest.Outcome, done func(error)) { f(o, done) }
 // run plays, in a bubble, and returns the mail.
 func (p *play) run(t *testing.T) []told {
 	t.Helper()
-	time.Sleep(time.Until(playStart))
-	w, err := simulate.New(simulate.Options{Scenario: p.scenario, Stations: p.stations, Seed: 1, Start: playStart, Incident: playStart.Add(p.before)})
+	time.Sleep(time.Until(p.begins()))
+	w, err := simulate.New(simulate.Options{Scenario: p.scenario, Stations: p.stations, Seed: 1, Start: p.begins(), Incident: p.begins().Add(p.before)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +182,7 @@ func (p *play) run(t *testing.T) []told {
 	<-teller.Ready()
 	running.Go(func() { watcher.watch(ctx) })
 
-	for m := w.Next(); m.Time.Before(playStart.Add(p.lasts)); m = w.Next() {
+	for m := w.Next(); m.Time.Before(p.begins().Add(p.lasts)); m = w.Next() {
 		time.Sleep(time.Until(m.Time))
 		pipeline.Handle(ingest.Message{Topic: m.Topic, Payload: m.Payload, Received: time.Now(), Ack: func() {}})
 	}
@@ -236,118 +246,156 @@ func (m told) String() string {
 
 var wib = time.FixedZone("WIB", 7*60*60)
 
-// mails returns how many of mail are to somebody and tell of an alert with these
-// labels.
-func mails(mail []told, to string, pairs ...string) int {
-	n := 0
+// The recipients of the demo.
+const (
+	agency   = "Environment Agency"
+	bajak    = "Forum bajak"
+	kanal    = "Forum banjir-kanal-timur"
+	tenggang = "Forum tenggang"
+)
+
+var everybody = []string{agency, bajak, kanal, tenggang}
+
+const overLimit = "EffluentOverLimit|RiverOverLimit"
+
+// perRecipient returns the mails of each recipient that tell of an alert with these
+// labels. Nobody is in it with none.
+func perRecipient(mail []told, pairs ...string) map[string]int {
+	n := make(map[string]int)
 	for _, m := range mail {
-		if m.to == to && m.has(pairs...) {
-			n++
+		if m.has(pairs...) {
+			n[m.to]++
 		}
 	}
 	return n
 }
 
-const (
-	agency     = "Environment Agency"
-	bajak      = "Forum bajak"
-	kanal      = "Forum banjir-kanal-timur"
-	tenggang   = "Forum tenggang"
-	limitNames = "EffluentOverLimit|RiverOverLimit"
-)
-
-// everybody are the recipients of the demo.
-var everybody = []string{agency, bajak, kanal, tenggang}
-
-func TestSpillIsToldOnceAndItsEndOnce(t *testing.T) {
-	t.Parallel()
-	mail := mailOf(t, play{scenario: simulate.Spill, before: 15 * time.Hour, lasts: 30 * time.Hour})
-	for _, to := range everybody {
-		want := 0
-		if to == tenggang || to == agency {
-			want = 1
-		}
-		if got := mails(mail, to, "severity", "critical"); got != want {
-			t.Errorf("%s: got %d emergencies, want %d", to, got, want)
-		}
-		if got := mails(mail, to, "alertname", "LimitKeptAgain|EmergencyOver", "told", "critical"); got != want {
-			t.Errorf("%s: got %d all-clears of an emergency, want %d", to, got, want)
-		}
-	}
-}
-
-func TestAWeekOfNormalLifeIsQuiet(t *testing.T) {
-	t.Parallel()
-	mail := mailOf(t, play{scenario: simulate.Normal, lasts: 7 * 24 * time.Hour})
-	type day struct {
-		to, date string
-	}
-	digests, warnings := make(map[day]int), make(map[day]int)
+// perDay returns the mails of each recipient on each day in Semarang from the one
+// on which a time lies.
+func perDay(mail []told, from time.Time) map[string]map[string]int {
+	first := from.In(wib).Format(time.DateOnly)
+	n := make(map[string]map[string]int)
 	for _, m := range mail {
-		on := day{m.to, m.at.In(wib).Format(time.DateOnly)}
-		switch {
-		case m.has("severity", "critical"):
-			t.Errorf("an emergency where there is none: %v", m)
-		case m.has("standing", "yes"):
-			digests[on]++
-		case m.has("severity", "warning"):
-			warnings[on]++
+		date := m.at.In(wib).Format(time.DateOnly)
+		if date < first {
+			continue
 		}
+		if n[date] == nil {
+			n[date] = make(map[string]int)
+		}
+		n[date][m.to]++
 	}
-	// The first day tells what has been over its limit for years.
-	for date := playStart.In(wib).AddDate(0, 0, 1); date.Before(playStart.Add(7 * 24 * time.Hour)); date = date.AddDate(0, 0, 1) {
-		for _, to := range everybody {
-			on := day{to, date.Format(time.DateOnly)}
-			if got := digests[on]; got != 1 {
-				t.Errorf("%v: got %d digests, want 1", on, got)
-			}
-			if got := warnings[on]; got > 1 {
-				t.Errorf("%v: got %d warnings at once, want one at most", on, got)
-			}
+	return n
+}
+
+// since returns the mail that came after a time.
+func since(mail []told, t time.Time) []told {
+	return slices.DeleteFunc(slices.Clone(mail), func(m told) bool { return !m.at.After(t) })
+}
+
+func TestScenarioSpillIsToldOnceAndItsEndOnce(t *testing.T) {
+	t.Parallel()
+	mail := mailOf(t, play{scenario: simulate.Spill, before: 15 * time.Hour, lasts: 21 * time.Hour})
+	want := map[string]int{tenggang: 1, agency: 1}
+	if diff := cmp.Diff(perRecipient(mail, "severity", "critical"), want); diff != "" {
+		t.Errorf("emergencies (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(perRecipient(mail, "alertname", "LimitKeptAgain|EmergencyOver", "told", "critical"), want); diff != "" {
+		t.Errorf("all-clears of an emergency (-got +want):\n%s", diff)
+	}
+	for _, m := range mail {
+		if m.has("told", "critical") && m.at.Before(playStart.Add(15*time.Hour+dumped)) {
+			t.Errorf("an all-clear before the end: %v", m)
 		}
 	}
 }
 
-func TestFaultySensorsAreToldAsSuch(t *testing.T) {
+// dumped is how long the spill goes on.
+const dumped = 75 * time.Minute
+
+func TestScenarioAWeekOfNormalLifeIsQuiet(t *testing.T) {
+	t.Parallel()
+	quietWeek(t, play{only: []string{"ipal-01", "bajak-hilir", "bkt-hilir", "tenggang-hilir"}})
+}
+
+// quietWeek plays a week of everyday life. The first day tells of each station
+// once, at once: nobody knew. From then on there is one mail a day for each
+// recipient, the digest.
+func quietWeek(t *testing.T, p play) {
+	p.scenario, p.lasts = simulate.Normal, 7*24*time.Hour
+	mail := mailOf(t, p)
+	for _, m := range mail {
+		if m.has("severity", "critical") {
+			t.Errorf("an emergency where there is none: %v", m)
+		}
+	}
+	first := make(map[string]int) // mails of each recipient about each station
+	for _, m := range mail {
+		if m.at.Before(p.begins().AddDate(0, 0, 1)) && !m.has("standing", "yes") {
+			first[m.to+" of "+string(m.alerts[0].Labels["station"])]++
+		}
+	}
+	for of, n := range first {
+		if n > 1 {
+			t.Errorf("first day: %s: got %d mails, want one", of, n)
+		}
+	}
+	once := make(map[string]int)
+	for _, to := range everybody {
+		once[to] = 1
+	}
+	want := make(map[string]map[string]int)
+	for day := 1; day < 7; day++ {
+		want[p.begins().In(wib).AddDate(0, 0, day).Format(time.DateOnly)] = once
+	}
+	if diff := cmp.Diff(perDay(mail, p.begins().AddDate(0, 0, 1)), want); diff != "" {
+		t.Errorf("mails a day (-got +want):\n%s", diff)
+	}
+}
+
+func TestScenarioFaultySensorsAreToldAsSuch(t *testing.T) {
 	t.Parallel()
 	const before = 15 * time.Hour
-	mail := mailOf(t, play{scenario: simulate.SensorFaults, before: before, lasts: before + 22*time.Hour})
+	mail := since(mailOf(t, play{scenario: simulate.SensorFaults, before: before, lasts: before + 10*time.Hour}), playStart.Add(before))
 	for _, m := range mail {
-		if m.at.After(playStart.Add(before)) && m.has("alertname", limitNames+"|SuddenChange|TreatmentUpset", "standing", "no") {
+		// The digest tells what the water is like as every day.
+		if m.has("alertname", overLimit+"|SuddenChange|TreatmentUpset|LateExceedance|LimitKeptAgain|EmergencyOver", "standing", "no") {
 			t.Errorf("a limit mail: %v", m)
 		}
 	}
 	for _, dead := range [][3]string{
 		{bajak, "bajak-hulu", "do"}, {bajak, "bajak-hilir", "cod"}, {bajak, "ipal-01", "nh3n"},
 	} {
-		for _, to := range []string{dead[0], agency} {
-			if got := mails(mail, to, "alertname", "SensorSilent", "station", dead[1], "parameter", dead[2]); got != 1 {
-				t.Errorf("%s: got %d mails that %s of %s is silent, want 1", to, got, dead[2], dead[1])
-			}
+		got := perRecipient(mail, "alertname", "SensorSilent", "station", dead[1], "parameter", dead[2])
+		if diff := cmp.Diff(got, map[string]int{dead[0]: 1, agency: 1}); diff != "" {
+			t.Errorf("mails that %s of %s is silent (-got +want):\n%s", dead[2], dead[1], diff)
 		}
 	}
 }
 
-func TestPlantUpsetIsToldApartFromWhatIsAlwaysOver(t *testing.T) {
+func TestScenarioPlantUpsetIsToldApartFromWhatIsAlwaysOver(t *testing.T) {
 	t.Parallel()
-	const before = 108 * time.Hour
+	const before = 108 * time.Hour // four days of which make a usual
 	mail := mailOf(t, play{
 		scenario: simulate.PlantUpset, stations: 9, only: []string{"ipal-01", "workshop-001"},
-		before: before, lasts: before + 2*24*time.Hour,
+		before: before, lasts: before + 40*time.Hour, // on the next day it is told again
 	})
-	for _, to := range []string{agency, bajak} {
-		if got := mails(mail, to, "alertname", "TreatmentUpset", "station", "ipal-01"); got == 0 {
-			t.Errorf("%s: got no mail of the upset", to)
+	upset := slices.DeleteFunc(slices.Clone(mail), func(m told) bool { return !m.has("severity", "critical") })
+	if diff := cmp.Diff(perRecipient(upset, "alertname", "TreatmentUpset", "station", "ipal-01"), map[string]int{bajak: 1, agency: 1}); diff != "" {
+		t.Errorf("mails of the upset (-got +want):\n%s", diff)
+	}
+	for _, m := range upset {
+		if m.at.Before(playStart.Add(before)) || !m.has("alertname", "TreatmentUpset") || m.has("station", "workshop-001") {
+			t.Errorf("an emergency where there is none: %v", m)
 		}
 	}
-	for _, m := range mail {
-		switch {
-		case m.has("alertname", "TreatmentUpset") && m.at.Before(playStart.Add(before)):
-			t.Errorf("an upset before there is one: %v", m)
-		case m.has("alertname", "TreatmentUpset", "station", "workshop-001"):
-			t.Errorf("an upset where there is no plant: %v", m)
-		case m.at.After(playStart.Add(48*time.Hour)) && m.has("station", "workshop-001", "standing", "no", "alertname", limitNames):
+	// The workshop is as far over its limits, every day.
+	for _, m := range since(mail, playStart.AddDate(0, 0, 1)) {
+		if m.has("station", "workshop-001", "standing", "no") {
 			t.Errorf("what is always so is told at once: %v", m)
 		}
+	}
+	if got := perRecipient(mail, "station", "workshop-001", "standing", "yes")[kanal]; got < 5 {
+		t.Errorf("digests of what is always so: got %d, want one a day", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/term"
 
 	"tofuwatch/internal/site"
@@ -53,15 +54,18 @@ type screen struct {
 	incident func(time.Time) string    // what is wrong there at a time, for behind the scenario
 	began    time.Time
 	trouble  *trouble
-	alerts   string // where Alertmanager answers
-	queries  string // where Prometheus answers
+	alerts   string                 // where Alertmanager answers
+	queries  string                 // where Prometheus answers
+	firing   func() []labels.Labels // the alerts that fire
 	post     post
 
 	first time.Duration // from began to the first stored reading; 0 before
 	last  snapshot
 	pace  pace
-	// written is when the last line was written where there is no terminal.
+	// written is when the last line was written where there is no terminal, and told
+	// what it last told of alerts.
 	written time.Time
+	told    string
 }
 
 // show draws until ctx is done.
@@ -131,11 +135,20 @@ func (s *screen) settle(ctx context.Context) error {
 	return nil
 }
 
+// deliver writes where the mail is that came.
+func (s *screen) deliver() {
+	for _, l := range s.post.unread() {
+		fmt.Fprintf(s.out, "%s mail for %s: %s\n         %s\n", l.at.Format(time.TimeOnly), l.to, l.subject, l.file)
+	}
+}
+
 // draw shows the last snapshot.
 func (s *screen) draw(now time.Time) {
 	if s.terminal == nil {
-		for _, l := range s.post.unread() {
-			fmt.Fprintf(s.out, "%s mail for %s: %s\n         %s\n", now.Format(time.TimeOnly), l.to, l.subject, l.file)
+		s.deliver()
+		if firing := summary(s.firing()); firing != s.told {
+			s.told = firing
+			fmt.Fprintln(s.out, now.Format(time.TimeOnly), "alerts firing:", firing)
 		}
 		if now.Sub(s.written) >= lineEvery {
 			s.written = now
@@ -200,6 +213,11 @@ func (s *screen) header(p *page, now time.Time) {
 	} {
 		p.add(piece{left(entry[0], 9) + " ", dim}, piece{entry[1], plain})
 	}
+	firing, style := summary(s.firing()), plain
+	if strings.HasPrefix(firing, "EMERGENCY") {
+		style = warn
+	}
+	p.add(piece{left("Firing", 9) + " ", dim}, piece{firing, style})
 }
 
 // mail tells of the mail that came.
@@ -267,14 +285,17 @@ func (p *post) latest() (last letter, n int) {
 	return p.last, p.n
 }
 
-// farewell tells, after everything has stopped, what became of the readings.
+// farewell tells, after everything has stopped, what became of the readings, and
+// of the mail.
 func (s *screen) farewell() {
 	p := s.page()
 	if s.terminal == nil {
+		s.deliver()
 		heading(p)
 		table(p, s.last.rows, s.last.at)
 	}
 	s.balance(p)
+	p.add(piece{left("Mail", 9) + " ", dim}, piece{s.mail(), plain})
 	s.print(p)
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/spf13/cobra"
 
 	"tofuwatch/alerts/rules"
@@ -62,7 +63,7 @@ smtp sends no mail: it is kept as files in the folder mail of data_dir.`,
 			return fmt.Errorf("%w\nStop what listens there, or give other addresses in %s or by these flags", err, s.File)
 		}
 		log := logger(cmd.ErrOrStderr(), asJSON, verbose)
-		all, err := assemble(s, sockets, filepath.Join(s.DataDir, "mail"), prometheus.NewRegistry(), log)
+		all, err := assemble(s, sockets, assemblyOptions{MailDir: filepath.Join(s.DataDir, "mail"), Registry: prometheus.NewRegistry()}, log)
 		if err != nil {
 			return err
 		}
@@ -186,6 +187,7 @@ func (s sockets) close() {
 type assembly struct {
 	engines []engine
 	mailbox *mailbox // nil: the site has a mail server
+	firing  func() []labels.Labels
 }
 
 // mailGoesTo says where mail goes.
@@ -199,15 +201,21 @@ func (a *assembly) mailGoesTo(s *site.Site) string {
 	return net.JoinHostPort(s.SMTP.Host, strconv.Itoa(s.SMTP.Port))
 }
 
+// assemblyOptions are what the site file does not say.
+type assemblyOptions struct {
+	MailDir  string               // where mail is kept if the site has no mail server
+	Registry *prometheus.Registry // where the ingester's metrics are registered
+	Clock    clock                // by which the stations live
+}
+
 // assemble puts the engines of a site together:
 //
 //	stations --> broker --> ingester --> InfluxDB
 //	                           |
 //	                       Prometheus --> Alertmanager --> mailbox, or the site's mail server
 //
-// What takes starts before what gives. The ingester's metrics are registered with
-// registry; without a mail server, mail is kept in mailDir.
-func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Registry, log *slog.Logger) (all *assembly, err error) {
+// What takes starts before what gives.
+func assemble(s *site.Site, on sockets, o assemblyOptions, log *slog.Logger) (all *assembly, err error) {
 	all = new(assembly)
 	var made []func() error // what closes what was made
 	defer func() {
@@ -244,7 +252,7 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 	start("InfluxDB", database.Run, database.Ready())
 	start("MQTT broker", broker.Run, nil)
 	start("ingester", func(ctx context.Context) error {
-		return ingester.Run(ctx, s, on.http, ingester.Options{Registry: registry}, log)
+		return ingester.Run(ctx, s, on.http, ingester.Options{Registry: o.Registry, Clock: o.Clock.there}, log)
 	}, nil)
 
 	server := s.SMTP
@@ -254,7 +262,7 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 			return nil, fmt.Errorf("open the mailbox: %w", err)
 		}
 		made = append(made, ln.Close)
-		all.mailbox, err = newMailbox(ln, mailDir, log.With("component", "mailbox"))
+		all.mailbox, err = newMailbox(ln, o.MailDir, log.With("component", "mailbox"))
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +274,7 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	teller, err := newAlertmanager(on.alertmanager, alertmanagerOptions{Dir: dir, Config: configuration},
+	teller, err := newAlertmanager(on.alertmanager, alertmanagerOptions{Dir: dir, Config: configuration, Clock: o.Clock},
 		quietly(log, slog.LevelWarn).With("component", "alertmanager"))
 	if err != nil {
 		return nil, err
@@ -281,12 +289,14 @@ func assemble(s *site.Site, on sockets, mailDir string, registry *prometheus.Reg
 	watcher := newPrometheus(on.prometheus, prometheusOptions{
 		Dir: filepath.Join(s.DataDir, "prometheus"),
 		Targets: []target{
-			{job: "tofuwatch", instance: on.http.Addr().String(), metrics: registry},
+			{job: "tofuwatch", instance: on.http.Addr().String(), metrics: o.Registry},
 			{job: "alertmanager", instance: on.alertmanager.Addr().String(), metrics: teller.metrics, prefix: "alertmanager_"},
 		},
 		Rules:  ruleFiles,
 		Notify: teller.Notify,
+		Clock:  o.Clock,
 	}, quietly(log, slog.LevelWarn).With("component", "prometheus"))
 	start("Prometheus", watcher.Run, watcher.Ready())
+	all.firing = watcher.Firing
 	return all, nil
 }

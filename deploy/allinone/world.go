@@ -26,16 +26,14 @@ const (
 // A world is the demo's district, and the clock that it lives by.
 type world struct {
 	*simulate.World
-	speed float64
-	began time.Time // on the wall
-	start time.Time // in the world
+	clock
 }
 
 // newWorld returns the world of a demo that began at a time. One that is faster
 // than the clock begins in the past, and once it has come to the present goes on
 // with the clock: a reading from the future would be refused.
 func newWorld(o demoOptions, began time.Time) (*world, error) {
-	w := &world{speed: o.speed, began: began, start: began.Add(-sampleEvery)}
+	w := &world{clock: clock{began: began, start: began.Add(-sampleEvery), speed: o.speed}}
 	if o.speed > 1 {
 		past := longestPast
 		if o.lasts > 0 {
@@ -55,15 +53,6 @@ func newWorld(o demoOptions, began time.Time) (*world, error) {
 		Interval: lived(sampleEvery),
 	})
 	return w, err
-}
-
-// clock returns the time in the world.
-func (w *world) clock(now time.Time) time.Time {
-	lived := w.start.Add(time.Duration(float64(now.Sub(w.began)) * w.speed))
-	if w.speed == 1 || lived.After(now) {
-		return now
-	}
-	return lived
 }
 
 // incident returns, in words, where something is wrong in the world at a time.
@@ -115,6 +104,7 @@ func (w *world) run(ctx context.Context, s *site.Site, log *slog.Logger) error {
 	_, err := simulate.Publish(ctx, w.World, simulate.PublishOptions{
 		Broker: s.MQTT.Broker.String(),
 		Speed:  w.speed,
+		Began:  w.began,
 	}, log.With("component", "simulator"))
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)

@@ -33,6 +33,10 @@ import (
 type Options struct {
 	SpoolLimit int64                // bytes that the spool may take; 0 means spool.DefaultLimit
 	Registry   *prometheus.Registry // where the metrics are registered; nil means a new one
+
+	// Clock returns, of a time of ours, the time where the stations are; nil means
+	// ours. Only a simulation has another.
+	Clock func(time.Time) time.Time
 }
 
 // Times of the service.
@@ -60,7 +64,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return err
 	}
 	defer i.client.Close()
-	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.pipeline.Handle, log.With("component", "mqtt"))
+	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
 	writer := influx.NewWriter(i.client, InfluxOptions(s), i.spool, log.With("component", "influx"))
 
 	registry := o.Registry
@@ -118,16 +122,20 @@ type ingester struct {
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+	clock    func(time.Time) time.Time
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
+	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log, clock: o.Clock}
+	if i.clock == nil {
+		i.clock = func(t time.Time) time.Time { return t }
+	}
 	for _, station := range s.Stations {
 		i.stations[station.ID] = station.Station
 	}
 	i.exporter = alerts.NewExporter(i.stations)
-	i.exporter.Judge(s.Limits(), time.Now)
+	i.exporter.Judge(s.Limits(), func() time.Time { return i.clock(time.Now()) })
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
 	if err != nil {
 		// Values that come in replace it; nothing of the readings is lost.
@@ -154,6 +162,12 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	}, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
+}
+
+// handle decides what becomes of a message, by the time where it was sent.
+func (i *ingester) handle(m ingest.Message) {
+	m.Received = i.clock(m.Received)
+	i.pipeline.Handle(m)
 }
 
 func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close()) }
