@@ -61,6 +61,10 @@ bench: deps tools ## measure ours beside Telegraf on this machine
 scenarios: ## live through three weeks of the whole district, in simulated time, and count the mail
 	cd $(ALLINONE) && go test -tags scenarios -run Scenario -timeout 60m -v $(TESTFLAGS) .
 
+.PHONY: bench-import
+bench-import: deps build/tools/influxd ## measure the import of a million rows
+	go test -tags bench -run TestBenchImport -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch
+
 .PHONY: soak
 soak: deps tools ## run for half an hour, the broker restarted each minute
 	go test -tags soak -run TestSoak -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch

@@ -29,14 +29,31 @@ type Observer interface {
 	Online(station *water.Station, online bool)
 }
 
+// Care knows when people work on sensors. Its methods must not block.
+type Care interface {
+	// During reports whether somebody works, or worked, on the sensor for p at s
+	// at a moment. What it says then is not about the water, nor does it say
+	// anything of the readings beside it.
+	During(s *water.Station, p *water.Parameter, at time.Time) bool
+	// Decide says what a notice of s changes, or what is wrong with it, and
+	// changes nothing.
+	Decide(s *water.Station, n water.Notice) ([]water.Maintenance, []water.Visit, error)
+	// Keep takes in what was decided.
+	Keep(maintenance []water.Maintenance, visits []water.Visit, observations []water.Observation)
+}
+
 // Options are what a Pipeline decides by.
 type Options struct {
 	Sources    []Source
 	Stations   map[string]*water.Station // by ID
 	Parameters *water.Parameters
+	Care       Care // nil: nobody works on sensors
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
+	// Derive returns what can be calculated from the observations of a message,
+	// such as estimates. It must not change them. Nil derives nothing.
+	Derive func(observations []water.Observation) []water.Observation
 }
 
 // A Pipeline decides what becomes of messages.
@@ -50,7 +67,7 @@ type Pipeline struct {
 	mu      sync.Mutex
 	decoded payload.Decoded // scratch
 
-	received []atomic.Uint64 // messages: one a source, and one for the rest
+	received []atomic.Uint64 // messages: one a source, one for the rest, and one for notices
 	ignored  atomic.Uint64   // keys that name no parameter, also in messages that are looked at again
 	latest   atomic.Int64    // when the last message came, Unix nanoseconds; 0 before the first
 }
@@ -60,7 +77,7 @@ func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *P
 	return &Pipeline{
 		o: o, spool: spool, observer: observer, log: log,
 		faults:   newFaultLog(log),
-		received: make([]atomic.Uint64, len(o.Sources)+1),
+		received: make([]atomic.Uint64, len(o.Sources)+2),
 	}
 }
 
@@ -97,15 +114,21 @@ func (p *Pipeline) Handle(msg Message) {
 // Keep shows an outcome to the observer and gives it to the spool, which calls
 // done.
 func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if p.o.Care != nil {
+		p.o.Care.Keep(o.Maintenance, o.Visits, o.Observations)
+	}
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
 	}
 	p.spool.Append(o, done)
 }
 
-// source returns which source has a topic, behind the last one if none, and the
-// station that it names.
+// source returns which source has a topic, behind the last one if none and behind
+// that for notices, and the station that it names.
 func (p *Pipeline) source(topic string) (index int, station string) {
+	if id, ok := Notices.Station(topic); ok && p.o.Care != nil {
+		return len(p.o.Sources) + 1, id
+	}
 	for i := range p.o.Sources {
 		if id, ok := p.o.Sources[i].Station(topic); ok {
 			return i, id
@@ -122,6 +145,10 @@ func (p *Pipeline) Decide(msg Message) Outcome {
 
 func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
+	if source > len(p.o.Sources) {
+		p.decideNotice(&o, msg, id)
+		return o
+	}
 	if source == len(p.o.Sources) {
 		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
 		return o
@@ -162,12 +189,43 @@ func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
 			checked = r.Time
 		}
 		value, flag := quality.Judge(station, r)
+		maintenance := p.o.Care != nil && p.o.Care.During(station, r.Parameter, r.Time)
+		if maintenance && flag != water.Missing {
+			flag = water.Bad
+		}
 		o.Observations = append(o.Observations, water.Observation{
 			Station: station, Parameter: r.Parameter, Method: water.Sensor,
-			Value: value, Flag: flag, Time: r.Time,
+			Value: value, Flag: flag, Time: r.Time, Maintenance: maintenance,
 		})
 	}
+	if p.o.Derive != nil {
+		// Behind all that was sent, so that the values of a sample stay neighbours.
+		o.Observations = append(o.Observations, p.o.Derive(o.Observations)...)
+	}
 	return o
+}
+
+// decideNotice decides on what somebody says of work on the sensors of a station.
+func (p *Pipeline) decideNotice(o *Outcome, msg Message, id string) {
+	if len(msg.Payload) == 0 {
+		return // takes a retained message away from the broker
+	}
+	station := p.o.Stations[id]
+	if station == nil {
+		o.deadLetter(msg, water.UnknownStation, fmt.Sprintf("no station %s; have another look at the topic", quote(id)), 1)
+		return
+	}
+	n, fault := payload.Notice(msg.Payload, p.o.Parameters)
+	if fault != nil {
+		o.deadLetter(msg, fault.Reason, fault.Detail, fault.Readings)
+		return
+	}
+	n.Received, n.Duplicate, n.Retained = msg.Received, msg.Duplicate, msg.Retained
+	var err error
+	if o.Maintenance, o.Visits, err = p.o.Care.Decide(station, n); err != nil {
+		o.Maintenance, o.Visits = nil, nil
+		o.deadLetter(msg, water.BadNotice, err.Error(), 1)
+	}
 }
 
 // deadLetter adds a fault to o: readings that are lost for one reason share a

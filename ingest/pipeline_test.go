@@ -107,6 +107,35 @@ func TestDecideKeepsReadings(t *testing.T) {
 	}
 }
 
+// What is derived stands behind what was sent, and counts.
+func TestDecideDerives(t *testing.T) {
+	p := newTestPipeline(nil, nil, nil)
+	var given []water.Observation
+	p.o.Derive = func(o []water.Observation) []water.Observation {
+		given = slices.Clone(o)
+		derived := seen("bod", 143, water.Good, sampled)
+		derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+		return []water.Observation{derived}
+	}
+	o := p.Decide(Message{
+		Topic:    "tofu/ipal-01/readings",
+		Payload:  []byte(`[{"time":"2026-11-23T07:00:00Z","cod":286.5,"ph":7},{"cod":3}]`),
+		Received: received,
+	})
+	sent := []water.Observation{seen("cod", 286.5, water.Good, sampled), seen("ph", 7, water.Good, sampled)}
+	if diff := cmp.Diff(given, sent, sameValues); diff != "" {
+		t.Errorf("derived from (-got +want):\n%s", diff)
+	}
+	derived := seen("bod", 143, water.Good, sampled)
+	derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+	if diff := cmp.Diff(o.Observations, append(sent, derived), sameValues); diff != "" {
+		t.Errorf("observations (-got +want):\n%s", diff)
+	}
+	if got, want := o.Readings(), 4; got != want { // one has no time
+		t.Errorf("Readings() = %d, want %d", got, want)
+	}
+}
+
 func TestDecideGivesReasons(t *testing.T) {
 	const when = `"time":"2026-11-23T07:00:00Z"`
 	type lost map[water.Reason]int
@@ -175,6 +204,7 @@ func TestDecideGivesReasons(t *testing.T) {
 	given := []water.Reason{
 		water.Malformed, water.TooLarge, water.TooDeep, water.TooMany, water.NoReading, water.UnknownTopic,
 		water.UnknownStation, water.NoTime, water.BadTime, water.BadValue, water.DuplicateKey,
+		water.BadNotice,              // TestDecideNotices
 		water.Refused, water.Damaged, // given by other packages
 	}
 	for _, reason := range water.Reasons() {

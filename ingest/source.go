@@ -41,5 +41,12 @@ func (s Source) Station(topic string) (id string, ok bool) {
 	}
 }
 
+// Of returns the topics that a station publishes to: a filter, if a level may be
+// anything.
+func (s Source) Of(station string) string { return strings.Replace(s.Topic, stationLevel, station, 1) }
+
 // Presence is the source of the retained "online" and "offline" of stations.
 var Presence = Source{Topic: "tofu/" + stationLevel + "/status"}
+
+// Notices is the source of what people say of work on a station's sensors.
+var Notices = Source{Topic: "tofu/" + stationLevel + "/maintenance"}

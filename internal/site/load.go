@@ -114,7 +114,7 @@ func parse(file string, data []byte, w world) (*Site, error) {
 func misplacedSecret(path string, have []string) string {
 	path += "_file"
 	file := path[strings.LastIndexByte(path, '.')+1:]
-	if !slices.Contains(have, file) {
+	if variable := secretVariables[path]; variable == "" || !slices.Contains(have, file) {
 		return ""
 	}
 	return fmt.Sprintf("a secret does not belong into this file: write it into one of its own and name that with %s, or set %s", file, secretVariables[path])
@@ -124,6 +124,7 @@ func misplacedSecret(path string, have []string) string {
 // reads one part, tells what is wrong with it, and goes on.
 type loader struct {
 	world
+	zone       *time.Location
 	parameters *water.Parameters
 	unsure     map[string]bool // names of parameters whose own entry has a fault
 	stations   map[string]int  // line of each station's id
@@ -131,7 +132,7 @@ type loader struct {
 }
 
 func (l *loader) site(v strict.Value) *Site {
-	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "stations", "recipients", "smtp")
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "maintenance", "stations", "imports", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
@@ -140,12 +141,15 @@ func (l *loader) site(v strict.Value) *Site {
 	if !strict.Text(root.Key("time_zone"), &s.TimeZone, "text", timeZone) {
 		s.TimeZone, _ = timeZone(defaultTimeZone) // in time/tzdata
 	}
+	l.zone = s.TimeZone
 	strict.Text(root.Key("data_dir"), &s.DataDir, "a path", l.path)
 	strict.Text(root.Key("http").Section("listen").Key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
 	s.MQTT = l.mqtt(root.Key("mqtt").Required("with broker and client_id"))
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
+	strict.Text(root.Key("maintenance").Section("longest").Key("longest"), &s.LongestMaintenance, "a duration such as 4h", duration)
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	s.Imports = l.allImports(root.Key("imports"))
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
 	return s
@@ -379,7 +383,7 @@ func (l *loader) allStations(v strict.Value) []Station {
 }
 
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits")
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
 	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
@@ -414,6 +418,8 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
+	st.Maintenance = l.maintenance(s.Key("maintenance"), st.Station)
 	return st
 }
 

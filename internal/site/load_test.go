@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -210,6 +211,25 @@ func TestEveryKey(t *testing.T) {
 					"cod":         {Max: new(250.0)},
 					"temperature": {Min: new(20.0), Max: new(45.5), Override: true, Reason: "agreed with the agency"},
 				},
+				Estimates: []*estimate.Model{{
+					ID: "ipal-01-bod-2026-11", Parameter: "bod", Station: "ipal-01", Kind: water.Effluent,
+					From:      time.Date(2026, 11, 1, 0, 0, 0, 0, zone),
+					To:        time.Date(2027, 11, 1, 0, 0, 0, 0, zone),
+					Inputs:    []estimate.Input{{Parameter: "cod", Low: 88, High: 640, Exponent: 0.97}},
+					Intercept: -0.8, Covariance: [][]float64{{0.09, -0.015}, {-0.015, 0.0026}}, ResidualSD: 0.17, Quantile: 2.02,
+					Origin: estimate.Origin{
+						At: time.Date(2026, 11, 1, 9, 12, 0, 0, zone), Pairs: 41,
+						First: time.Date(2026, 1, 5, 2, 0, 0, 0, time.UTC), Last: time.Date(2026, 10, 26, 2, 0, 0, 0, time.UTC),
+						COD: water.Sensor, R2: 0.84, SHA256: "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+					},
+				}},
+				Maintenance: []water.Maintenance{
+					{
+						From: time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 23, 1, 30, 0, 0, time.UTC),
+						Parameters: []*water.Parameter{code("do"), code("temperature")}, Planned: true, Note: "new cable",
+					},
+					{From: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 12, 1, 16, 0, 0, 0, time.UTC), Planned: true},
+				},
 			},
 			{
 				Station: &water.Station{
@@ -230,6 +250,10 @@ func TestEveryKey(t *testing.T) {
 			Host: "mail.example.org", Port: 2465, TLS: "implicit", From: "tofuwatch@example.org",
 			Username: "mailer", Password: "smtp-secret-of-the-test",
 		},
+		LongestMaintenance: 6 * time.Hour,
+	}
+	for i := range want.Stations[0].Maintenance {
+		want.Stations[0].Maintenance[i].Station = want.Stations[0].Station
 	}
 	if diff := cmp.Diff(s, want, bySaying); diff != "" {
 		t.Errorf("site (-got +want):\n%s", diff)

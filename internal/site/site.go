@@ -11,6 +11,8 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/ingest/table"
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -25,8 +27,12 @@ type Site struct {
 	InfluxDB   InfluxDB
 	Parameters *water.Parameters // the built-in ones and the site's own
 	Stations   []Station         // in the order of the file; at least one
+	Imports    []table.Layout    // what files of laboratories and loggers are like, in the order of the file
 	Recipients []Recipient       // in the order of the file
 	SMTP       *SMTP             // nil if the file has none
+	// LongestMaintenance is when work that was started by message is over at the
+	// latest; 0 if the file does not say.
+	LongestMaintenance time.Duration
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.
@@ -67,6 +73,9 @@ type Station struct {
 	*water.Station
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	// Maintenance is planned work on the sensors, in the order of the file.
+	Maintenance []water.Maintenance
+	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
@@ -98,6 +107,15 @@ type SMTP struct {
 	Password Secret // given if Username is
 }
 
+// Estimates returns the models of all stations.
+func (s *Site) Estimates() []*estimate.Model {
+	var models []*estimate.Model
+	for _, st := range s.Stations {
+		models = append(models, st.Estimates...)
+	}
+	return models
+}
+
 // Station returns the station with this ID, and whether there is one.
 func (s *Site) Station(id string) (Station, bool) {
 	for _, st := range s.Stations {
@@ -106,4 +124,13 @@ func (s *Site) Station(id string) (Station, bool) {
 		}
 	}
 	return Station{}, false
+}
+
+// Maintenance returns the planned work at all stations.
+func (s *Site) Maintenance() []water.Maintenance {
+	var all []water.Maintenance
+	for _, st := range s.Stations {
+		all = append(all, st.Maintenance...)
+	}
+	return all
 }
