@@ -128,6 +128,7 @@ type loader struct {
 	unsure     map[string]bool // names of parameters whose own entry has a fault
 	stations   map[string]int  // line of each station's id
 	rivers     map[string]bool
+	inlets     []strict.Value // what is named as the inlet of a plant
 }
 
 func (l *loader) site(v strict.Value) *Site {
@@ -375,11 +376,35 @@ func (l *loader) allStations(v strict.Value) []Station {
 	for _, item := range items {
 		stations = append(stations, l.station(item))
 	}
+	for _, inlet := range l.inlets {
+		i := slices.IndexFunc(stations, func(s Station) bool { return s.ID == inlet.Written() })
+		if i < 0 || stations[i].Kind != water.Influent {
+			inlet.Fault("%s is no station of kind influent; want the one at the inlet of the plant", strict.Quote(inlet.Written()))
+		}
+	}
 	return stations
 }
 
+// treatment reads which plant a station is the outlet of.
+func (l *loader) treatment(v strict.Value, kind water.Kind) *Treatment {
+	if v.Absent() {
+		return nil
+	}
+	if kind != water.Effluent {
+		v.Fault("only at the outlet of a plant, a station of kind effluent")
+	}
+	t := new(Treatment)
+	s := v.Section("influent", "retention")
+	inlet := s.Key("influent").Required("the id of the station at the inlet, for example ipal-01-in")
+	if strict.Text(inlet, &t.Influent, "text", identifier("ipal-01-in")) {
+		l.inlets = append(l.inlets, inlet)
+	}
+	strict.Text(s.Key("retention"), &t.Retention, "a duration such as 30h", duration)
+	return t
+}
+
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits")
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "treatment")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
 	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
@@ -414,6 +439,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Treatment = l.treatment(s.Key("treatment"), st.Kind)
 	return st
 }
 

@@ -67,6 +67,13 @@ type Station struct {
 	*water.Station
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	Treatment *Treatment       // nil unless the file says of which plant this is the outlet
+}
+
+// Treatment is the plant that an effluent station is the outlet of.
+type Treatment struct {
+	Influent  string        // ID of the station at its inlet
+	Retention time.Duration // how long the water takes to pass it; 0: not known
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the

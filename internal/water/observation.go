@@ -24,4 +24,5 @@ type Observation struct {
 	Value     float64   // as sent, in Parameter.Unit; NaN if and only if Flag is Missing
 	Flag      Flag      // the worst that any test said
 	Time      time.Time // when the water was sampled, UTC
+	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
 }

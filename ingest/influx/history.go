@@ -1,0 +1,364 @@
+package influx
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
+
+	"tofuwatch/internal/water"
+)
+
+// Measurements of what is made from observations. Their tags are those of
+// [Measurement] and the parameter; a removal has the influent's station instead
+// of river and kind.
+const (
+	HourlyMeasurement       = "water_quality_hourly"
+	DailyMeasurement        = "water_quality_daily"
+	MonthlyMeasurement      = "water_quality_monthly"
+	TreatmentMeasurement    = "treatment_hourly" // removal in the 24 hours up to this one
+	TreatmentDayMeasurement = "treatment_daily"
+)
+
+var summaryMeasurements = map[water.Span]string{
+	water.Hour: HourlyMeasurement, water.Day: DailyMeasurement, water.Month: MonthlyMeasurement,
+}
+
+var removalMeasurements = map[water.Span]string{
+	water.Hour: TreatmentMeasurement, water.Day: TreatmentDayMeasurement,
+}
+
+// censorSuffix makes the field that says how a value is censored.
+const censorSuffix = "_censor"
+
+// A History reads back what the writer stored, in InfluxQL, which 1.8, 2.x (by
+// the mapping that each bucket has of itself) and 3.x understand, and stores
+// what is made of it.
+type History struct {
+	client   influxdb2.Client
+	query    string // address
+	database string
+	policy   string // retention policy; empty: the default one
+	write    func(ctx context.Context, lines string) error
+}
+
+// NewHistory returns the history that a writer with the same options fills.
+func NewHistory(client influxdb2.Client, o Options) *History {
+	blocking := client.WriteAPIBlocking(o.Org, o.Bucket)
+	h := &History{
+		client: client, query: o.URL.JoinPath("query").String(),
+		write: func(ctx context.Context, lines string) error { return write(ctx, blocking, lines) },
+	}
+	h.database, h.policy, _ = strings.Cut(o.Bucket, "/")
+	return h
+}
+
+// First returns when a station's sensors were first read; zero if they never were.
+func (h *History) First(ctx context.Context, s *water.Station) (time.Time, error) {
+	var first time.Time
+	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE station = '%s' AND method = '%s' ORDER BY time ASC LIMIT 1", h.from(Measurement), s.ID, water.Sensor),
+		func(_ map[string]string, _ []string, values []any) error {
+			var err error
+			first, err = timeOf(values[0])
+			return err
+		})
+	return first, err
+}
+
+// Observations returns what stations measured from one time to another, of
+// parameters that are known, in the order of time for each station and method.
+// Which tests gave a flag is not read.
+func (h *History) Observations(ctx context.Context, stations map[string]*water.Station, parameters *water.Parameters, from, to time.Time) ([]water.Observation, error) {
+	var observations []water.Observation
+	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method", h.from(Measurement), within(stations, from, to)),
+		func(tags map[string]string, columns []string, values []any) error {
+			station := stations[tags["station"]]
+			at, err := timeOf(values[0])
+			if err != nil || station == nil {
+				return err
+			}
+			for i, column := range columns {
+				code, isFlag := strings.CutSuffix(column, flagSuffix)
+				if !isFlag || values[i] == nil {
+					continue
+				}
+				p := parameters.Lookup([]byte(code))
+				flag, err := numberOf(values[i])
+				if err != nil {
+					return err
+				}
+				if p == nil || p.Code != code {
+					continue
+				}
+				o := water.Observation{
+					Station: station, Parameter: p, Method: water.Method(tags["method"]),
+					Value: math.NaN(), Flag: water.Flag(flag), Time: at,
+				}
+				if j := slices.Index(columns, code); j >= 0 && values[j] != nil && o.Flag != water.Missing {
+					if o.Value, err = numberOf(values[j]); err != nil {
+						return err
+					}
+				}
+				if j := slices.Index(columns, code+censorSuffix); j >= 0 {
+					censor, _ := values[j].(string)
+					o.Censor = water.Censor(censor)
+				}
+				observations = append(observations, o)
+			}
+			return nil
+		})
+	return observations, err
+}
+
+// Summaries returns those of stations that begin at one time or later, and
+// before another.
+func (h *History) Summaries(ctx context.Context, span water.Span, stations map[string]*water.Station, parameters *water.Parameters, from, to time.Time) ([]water.Summary, error) {
+	var summaries []water.Summary
+	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method, parameter", h.from(summaryMeasurements[span]), within(stations, from, to)),
+		func(tags map[string]string, columns []string, values []any) error {
+			station, p := stations[tags["station"]], parameters.Lookup([]byte(tags["parameter"]))
+			at, err := timeOf(values[0])
+			if err != nil || station == nil || p == nil {
+				return err
+			}
+			s := water.NoSummary(station, p, water.Method(tags["method"]), span, at)
+			for i, column := range columns {
+				f := summaryField(&s, column)
+				if f == nil || values[i] == nil {
+					continue
+				}
+				v, err := numberOf(values[i])
+				if err != nil {
+					return err
+				}
+				f.set(v)
+			}
+			forget(&s)
+			summaries = append(summaries, s)
+			return nil
+		})
+	return summaries, err
+}
+
+// forget takes away the numbers that are left of an earlier version of s.
+func forget(s *water.Summary) {
+	none := math.NaN()
+	if s.Valid == 0 {
+		s.Mean, s.Min, s.Max = none, none, none
+	}
+	if s.Judged == 0 {
+		s.Times = none
+	}
+	if s.LoadHours == 0 {
+		s.Load = none
+	}
+}
+
+// A field is a number of a summary as InfluxDB has it.
+type field struct {
+	name   string
+	number *float64 // or
+	count  *int     // or
+	length *time.Duration
+}
+
+func (f field) set(v float64) {
+	switch {
+	case f.number != nil:
+		*f.number = v
+	case f.count != nil:
+		*f.count = int(v)
+	default:
+		*f.length = time.Duration(v * float64(time.Second))
+	}
+}
+
+// fields are all of a summary.
+func fields(s *water.Summary) []field {
+	return []field{
+		{name: "mean", number: &s.Mean}, {name: "min", number: &s.Min}, {name: "max", number: &s.Max},
+		{name: "valid", count: &s.Valid}, {name: "suspect", count: &s.Suspect}, {name: "bad", count: &s.Bad}, {name: "missing", count: &s.Missing},
+		{name: "expected", count: &s.Expected},
+		{name: "judged", count: &s.Judged}, {name: "over", count: &s.Over},
+		{name: "judged_seconds", length: &s.JudgedTime}, {name: "over_seconds", length: &s.OverTime},
+		{name: "times", number: &s.Times},
+		{name: "mean_judged", count: &s.MeanJudged}, {name: "mean_over", count: &s.MeanOver},
+		{name: "load", number: &s.Load}, {name: "load_hours", count: &s.LoadHours},
+		{name: "day_ago", number: &s.DayAgo}, {name: "week_ago", number: &s.WeekAgo},
+	}
+}
+
+func summaryField(s *water.Summary, name string) *field {
+	all := fields(s)
+	if i := slices.IndexFunc(all, func(f field) bool { return f.name == name }); i >= 0 {
+		return &all[i]
+	}
+	return nil
+}
+
+// SummaryFields are the fields of the hourly, daily and monthly measurements.
+func SummaryFields() []string {
+	var names []string
+	for _, f := range fields(new(water.Summary)) {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// RemovalFields are the fields of the measurements of treatment.
+func RemovalFields() []string { return []string{"removal", "influent_mean", "effluent_mean", "hours"} }
+
+// PutSummaries stores summaries in place of those of the same start. What is NaN
+// is not written, and InfluxDB keeps a field that a later point lacks: a mean can
+// outlive its values, should those turn out bad. So mean, min and max mean nothing
+// unless valid is above 0, times unless judged is, and load unless load_hours is
+// enough. [History.Summaries] and every query of a dashboard keep to that.
+func (h *History) PutSummaries(ctx context.Context, summaries []water.Summary) error {
+	return h.put(ctx, EncodeSummaries(nil, summaries))
+}
+
+// PutRemovals stores removals in place of those of the same start.
+func (h *History) PutRemovals(ctx context.Context, removals []water.Removal) error {
+	return h.put(ctx, EncodeRemovals(nil, removals))
+}
+
+// put writes lines, a request for each batch.
+func (h *History) put(ctx context.Context, lines []byte) error {
+	for len(lines) > 0 {
+		end, n := 0, 0
+		for end < len(lines) && n < batchPoints {
+			end += slices.Index(lines[end:], '\n') + 1
+			n++
+		}
+		if err := h.write(ctx, string(lines[:end])); err != nil {
+			return fmt.Errorf("write %d summaries: %w", n, err)
+		}
+		lines = lines[end:]
+	}
+	return nil
+}
+
+// EncodeSummaries appends summaries to dst in line protocol:
+//
+//	water_quality_hourly,kind=effluent,method=sensor,parameter=cod,river=bajak,station=ipal-01 mean=286.5,…,valid=30i,… 1795417200000000000
+func EncodeSummaries(dst []byte, summaries []water.Summary) []byte {
+	for i := range summaries {
+		s := &summaries[i]
+		dst = fmt.Appendf(dst, "%s,kind=%s,method=%s,parameter=%s,river=%s,station=%s ", summaryMeasurements[s.Span],
+			s.Station.Kind, s.Method, s.Parameter.Code, s.Station.River, s.Station.ID)
+		for _, f := range fields(s) {
+			switch {
+			case f.count != nil:
+				dst = fmt.Appendf(dst, "%s=%di,", f.name, *f.count)
+			case f.length != nil:
+				dst = fmt.Appendf(dst, "%s=%di,", f.name, int64(f.length.Seconds()))
+			case !math.IsNaN(*f.number):
+				dst = append(dst, f.name...)
+				dst = append(dst, '=')
+				dst = strconv.AppendFloat(dst, *f.number, 'g', -1, 64)
+				dst = append(dst, ',')
+			}
+		}
+		dst[len(dst)-1] = ' ' // for the last comma
+		dst = strconv.AppendInt(dst, s.Start.UnixNano(), 10)
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+// EncodeRemovals appends removals to dst in line protocol:
+//
+//	treatment_daily,influent=ipal-01-in,parameter=cod,station=ipal-01 removal=0.94,influent_mean=6000,effluent_mean=360,hours=24i 1795417200000000000
+func EncodeRemovals(dst []byte, removals []water.Removal) []byte {
+	for i := range removals {
+		r := &removals[i]
+		dst = fmt.Appendf(dst, "%s,influent=%s,parameter=%s,station=%s removal=%s,influent_mean=%s,effluent_mean=%s,hours=%di %d\n",
+			removalMeasurements[r.Span], r.Influent.ID, r.Parameter.Code, r.Station.ID,
+			float(r.Share), float(r.In), float(r.Out), r.Hours, r.Start.UnixNano())
+	}
+	return dst
+}
+
+func float(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// from names a measurement for a query.
+func (h *History) from(measurement string) string {
+	if h.policy != "" {
+		return fmt.Sprintf("%q.%q", h.policy, measurement)
+	}
+	return fmt.Sprintf("%q", measurement)
+}
+
+// within is the condition of a query for stations and a time. Nothing needs
+// escaping: IDs are letters, digits and '-'.
+func within(stations map[string]*water.Station, from, to time.Time) string {
+	ids := make([]string, 0, len(stations))
+	for id := range stations {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return fmt.Sprintf("station =~ /^(%s)$/ AND time >= %d AND time < %d", strings.Join(ids, "|"), from.UnixNano(), to.UnixNano())
+}
+
+// rows calls f for each row that a query selects. The first value is the time.
+func (h *History) rows(ctx context.Context, query string, f func(tags map[string]string, columns []string, values []any) error) error {
+	form := url.Values{"db": {h.database}, "q": {query}, "epoch": {"ns"}}
+	request := func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }
+	var answer struct {
+		Results []struct {
+			Error  string
+			Series []struct {
+				Tags    map[string]string
+				Columns []string
+				Values  [][]any
+			}
+		}
+	}
+	if failed := h.client.HTTPService().DoPostRequest(ctx, h.query, strings.NewReader(form.Encode()), request, func(r *http.Response) error {
+		defer r.Body.Close()
+		d := json.NewDecoder(r.Body)
+		d.UseNumber() // nanoseconds do not fit into a float64
+		return d.Decode(&answer)
+	}); failed != nil {
+		return fmt.Errorf("query InfluxDB: %w", failed)
+	}
+	for _, result := range answer.Results {
+		if result.Error != "" {
+			return fmt.Errorf("query InfluxDB: %w", errors.New(result.Error))
+		}
+		for _, series := range result.Series {
+			for _, values := range series.Values {
+				if err := f(series.Tags, series.Columns, values); err != nil {
+					return fmt.Errorf("read InfluxDB's answer: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func timeOf(v any) (time.Time, error) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return time.Time{}, fmt.Errorf("time %v is no number", v)
+	}
+	ns, err := n.Int64()
+	return time.Unix(0, ns).UTC(), err
+}
+
+func numberOf(v any) (float64, error) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, fmt.Errorf("value %v is no number", v)
+	}
+	return n.Float64()
+}
