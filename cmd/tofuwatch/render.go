@@ -20,10 +20,11 @@ func renderCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
-			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto")}
+			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto, dashboards")}
 		},
 	}
 	cmd.AddCommand(
+		renderDashboardsCommand(),
 		renderOne("alertmanager", "Who is told of what by mail, how soon and how often, and the mail itself", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 			return alertmanager.Alertmanager(alertmanagerInput(s, dir))
 		}),
