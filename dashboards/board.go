@@ -30,9 +30,16 @@ const (
 	orange     = "#E69F00"
 	vermillion = "#D55E00"
 	purple     = "#CC79A7"
-	yellow     = "#F0E442"
+	gold       = "#997700" // their yellow is not to be seen on white
 	grey       = "#8E8E8E"
 )
+
+// palette is for series that mean neither good nor bad. The second line is of Paul
+// Tol's "muted" scheme (SRON/EPS/TN/09-002, 2021).
+var palette = []string{
+	blue, orange, green, purple, skyBlue, vermillion, gold, grey,
+	"#882255", "#44AA99", "#CC6677", "#999933", "#332288", "#AA4499",
+}
 
 // Units as Grafana writes them.
 const (
@@ -113,6 +120,17 @@ func (b *board) put(width, height int, p *Panel) *Panel {
 	b.x += width
 	b.high = max(b.high, height)
 	b.Panels = append(b.Panels, p)
+	return p
+}
+
+// under places a panel below the one before it, which is lower than its neighbours
+// will be.
+func (b *board) under(height int, p *Panel) *Panel {
+	above := b.Panels[len(b.Panels)-1].GridPos
+	x := b.x
+	b.put(above.W, height, p)
+	p.GridPos = GridPos{H: height, W: above.W, X: above.X, Y: above.Y + above.H}
+	b.x, b.high = x, max(b.high, above.H+height)
 	return p
 }
 
@@ -204,6 +222,16 @@ func (k kit) series(key, unit string, targets ...Target) *Panel {
 		DrawStyle: "line", LineWidth: ptr(2), FillOpacity: ptr(0), PointSize: 5, ShowPoints: "auto",
 		SpanNulls: k.in.patience().Milliseconds(),
 	}
+	if len(k.in.Stations) <= len(palette) {
+		for i, st := range k.in.Stations {
+			p.override(named(st.ID), inColor(palette[i]))
+		}
+	}
+	for i, t := range targets {
+		if name := t.Alias + t.LegendFormat; name != "" && !strings.ContainsAny(name, "${") {
+			p.override(named(name), inColor(palette[i]))
+		}
+	}
 	p.Options = seriesOptions{
 		Legend:  legendOptions{DisplayMode: "list", Placement: "bottom", ShowLegend: true, Calcs: []string{}},
 		Tooltip: tooltipOptions{Mode: "multi", Sort: "desc"},
@@ -228,32 +256,38 @@ type tooltipOptions struct {
 	Sort string `json:"sort"`
 }
 
-// bars shows what belongs to a day or a month.
+// daily shows what belongs to a day: a point at its beginning, and a line from day
+// to day.
+func (k kit) daily(key, unit string, targets ...Target) *Panel {
+	p := k.series(key, unit, targets...)
+	c := p.FieldConfig.Defaults.Custom
+	c.ShowPoints, c.PointSize, c.SpanNulls = "always", 7, int64(25*60*60*1000)
+	p.FieldConfig.Defaults.Min = ptr(0.0)
+	return p
+}
+
+// bars shows what was counted in each step.
 func (k kit) bars(key, unit string, targets ...Target) *Panel {
 	p := k.series(key, unit, targets...)
 	c := p.FieldConfig.Defaults.Custom
 	c.DrawStyle, c.FillOpacity, c.LineWidth, c.SpanNulls, c.ShowPoints = "bars", ptr(70), ptr(1), nil, "never"
+	p.FieldConfig.Defaults.Min = ptr(0.0)
 	return p
 }
 
 // table shows rows. Its columns are put in order by columns.
 func (k kit) table(key string, targets ...Target) *Panel {
 	p := k.panel("table", key, targets...)
-	p.FieldConfig.Defaults.Custom = &Custom{Align: "auto", MinWidth: 60}
-	p.Options = tableOptions{ShowHeader: true, CellHeight: "sm", Footer: footerOptions{Reducer: []string{}}}
+	p.FieldConfig.Defaults.Custom = &Custom{Align: "auto", MinWidth: 60, WrapHeaderText: true}
+	p.FieldConfig.Defaults.Mappings = blanks()
+	p.Options = tableOptions{ShowHeader: true, CellHeight: "sm"}
 	return p
 }
 
 type tableOptions struct {
-	ShowHeader bool          `json:"showHeader"`
-	CellHeight string        `json:"cellHeight"`
-	Footer     footerOptions `json:"footer"`
-	SortBy     []sortBy      `json:"sortBy,omitempty"`
-}
-
-type footerOptions struct {
-	Show    bool     `json:"show"`
-	Reducer []string `json:"reducer"`
+	ShowHeader bool     `json:"showHeader"`
+	CellHeight string   `json:"cellHeight"`
+	SortBy     []sortBy `json:"sortBy,omitempty"`
 }
 
 type sortBy struct {
@@ -268,11 +302,26 @@ type column struct {
 	props      []Property
 }
 
+// widths are what some columns need at least, in pixels. What a phone shows of a
+// table is 350 wide.
+var widths = map[string]int{
+	"col_state": 130, "col_place": 150, "col_what": 165, "col_station": 110, "col_parameter": 110, "col_law": 200, "col_bound": 110,
+	"col_sampled": 140, "col_when": 140, "col_month": 125, "col_since": 105, "col_age": 80,
+}
+
 // columns has a table show these columns and no other, in this order.
 func (k kit) columns(p *Panel, columns ...column) {
 	index, rename := make(map[string]int), make(map[string]string)
 	var names []string
 	for i, c := range columns {
+		if width, ok := widths[c.key]; ok && len(columns) < 10 {
+			c.props = append(slices.Clone(c.props), Property{"custom.minWidth", width})
+		}
+		for i, p := range c.props {
+			if texts, ok := p.Value.([]Mapping); ok {
+				c.props[i].Value = append(texts, blanks()...)
+			}
+		}
 		index[c.field], rename[c.field] = i, k.t(c.key)
 		names = append(names, c.field)
 		if len(c.props) > 0 {
@@ -349,6 +398,12 @@ func values(texts map[string]MappedText) Mapping { return Mapping{"value", texts
 // nothing maps what is absent.
 func nothing(text, color string) Mapping {
 	return Mapping{"special", map[string]any{"match": "null", "result": MappedText{Text: text, Color: color}}}
+}
+
+// blanks are how a table shows that there is nothing to say: the text of a panel
+// without any data would stand in such a cell otherwise.
+func blanks() []Mapping {
+	return []Mapping{nothing("–", ""), {"special", map[string]any{"match": "empty", "result": MappedText{Text: "–"}}}}
 }
 
 // parameterTexts maps codes to what people call the parameters.

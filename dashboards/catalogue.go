@@ -51,9 +51,15 @@ type language string
 
 // t returns the phrase of a key.
 func (l language) t(key string) string {
-	text, ok := phrases()[key][string(l)]
+	text, ok := Phrase(string(l), key)
 	if !ok {
 		panic(fmt.Sprintf("no phrase %q in %s", key, l)) // in a test, which renders everything
 	}
 	return text
+}
+
+// Phrase returns the phrase of a key in a language, and whether there is one.
+func Phrase(lang, key string) (string, bool) {
+	text, ok := phrases()[key][lang]
+	return text, ok
 }

@@ -27,7 +27,7 @@ func (k kit) compliance() *Dashboard {
 		SELECT `+share(`"over_seconds"`, `"judged_seconds"`)+` AS "kept", `+share(`"over"`, `"judged"`)+` AS "kept_samples", "judged", "over", "min", "mean", "max", "times",
 			"mean_over", "mean_judged", "valid" / "expected" AS "available"
 		FROM "water_quality_monthly" WHERE `+of+` AND "judged" > 0 AND "valid" > 0 AND $timeFilter GROUP BY "station", "parameter"`))
-	k.complianceColumns(months, column{"Time", "col_month", []Property{inUnit("time:MMMM YYYY"), {"custom.minWidth", 120}}})
+	k.complianceColumns(months, column{"Time", "col_month", []Property{inUnit("time:MMMM YYYY")}})
 	k.sorted(months, "col_kept", false)
 	b.put(24, 14, months)
 
@@ -68,7 +68,7 @@ func (k kit) compliance() *Dashboard {
 		column{"parameter", "col_parameter", []Property{mapped(k.parameterTexts())}},
 		column{"bound", "col_bound", []Property{mapped(k.boundTexts())}},
 		column{"Value", "col_limit", nil},
-		column{"law_" + string(k.language), "col_law", []Property{{"custom.minWidth", 160}}},
+		column{"law_" + string(k.language), "col_law", nil},
 		column{"verified", "col_verified", []Property{mapped(k.verifiedTexts())}},
 	)
 	b.put(24, 10, laws)
@@ -88,9 +88,9 @@ func (k kit) complianceColumns(p *Panel, first ...column) {
 		column{"min", "col_lowest", []Property{withDecimals(2)}},
 		column{"mean", "col_mean", []Property{withDecimals(2)}},
 		column{"max", "col_highest", []Property{withDecimals(2)}},
+		column{"available", "col_available", []Property{inUnit(percent), withDecimals(0), withThresholds(steps(vermillion, 0.75, "transparent")), byThresholds(), background()}},
 		column{"mean_over", "col_mean_over", nil},
 		column{"mean_judged", "col_mean_judged", nil},
-		column{"available", "col_available", []Property{inUnit(percent), withDecimals(0), withThresholds(steps(vermillion, 0.75, "transparent")), byThresholds(), background()}},
 	)...)
 }
 

@@ -218,6 +218,7 @@ type Custom struct {
 	MinWidth          int          `json:"minWidth,omitempty"`
 	Align             string       `json:"align,omitempty"`
 	Filterable        bool         `json:"filterable,omitempty"`
+	WrapHeaderText    bool         `json:"wrapHeaderText,omitempty"`
 }
 
 // LineStyle makes a line dashed.

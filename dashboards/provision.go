@@ -63,6 +63,9 @@ var datasourcesTemplate string
 //go:embed dashboards.yaml.tmpl
 var providerTemplate string
 
+//go:embed nothing.yaml.tmpl
+var nothingTemplate string
+
 //go:embed grafana.env.tmpl
 var environmentTemplate string
 
@@ -88,6 +91,9 @@ func Files(in Input) ([]File, error) {
 	for _, t := range []struct{ name, text string }{
 		{"provisioning/datasources/tofuwatch.yaml", datasourcesTemplate},
 		{"provisioning/dashboards/tofuwatch.yaml", providerTemplate},
+		// Grafana complains of folders that are missing.
+		{"provisioning/alerting/tofuwatch.yaml", nothingTemplate},
+		{"provisioning/plugins/tofuwatch.yaml", nothingTemplate},
 		{"grafana.env", environmentTemplate},
 	} {
 		data, err := fill(t.name, t.text, &in)

@@ -18,22 +18,29 @@ func (k kit) river() *Dashboard {
 	state := stateExpr(`river=~"$river"`)
 
 	// How many stations are in each state. 0 is told, not left out.
+	counts := k.stat("river_counts", "none")
+	counts.Options = statOptions{
+		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}}, ColorMode: "background_solid", GraphMode: "none",
+		TextMode: "value_and_name", JustifyMode: "auto", Orientation: "horizontal",
+	}
 	for _, s := range []struct {
 		key   string
 		state int
 		color string
 	}{
-		{"river_far_over", stateFarOver, vermillion},
-		{"river_unusual", stateUnusual, purple},
-		{"river_silent", stateSilent, grey},
-		{"river_over", stateOver, orange},
-		{"river_quiet", stateQuiet, blue},
+		{"state_far_over", stateFarOver, vermillion},
+		{"state_unusual", stateUnusual, purple},
+		{"state_silent", stateSilent, grey},
+		{"state_over", stateOver, orange},
+		{"state_quiet", stateQuiet, blue},
 	} {
-		p := k.stat(s.key, "none", now(fmt.Sprintf("count((%s) == %d) or vector(0)", state, s.state)))
-		p.FieldConfig.Defaults.Thresholds = steps("transparent", 1.0, s.color)
-		b.put(4, 4, p)
+		t := now(fmt.Sprintf("count((%s) == %d) or vector(0)", state, s.state)).as(s.key)
+		t.LegendFormat = k.t(s.key)
+		counts.Targets = append(counts.Targets, t)
+		counts.override(ofQuery(s.key), called(k.t(s.key)), withThresholds(steps("transparent", 1.0, s.color)))
 	}
-	b.put(4, 4, k.age("river_newest", `time() - max(tofuwatch_reading_timestamp_seconds{method="sensor"})`, k.in.patience().Seconds()))
+	b.put(5, 8, counts)
+	b.under(4, k.age("river_newest", `time() - max(tofuwatch_reading_timestamp_seconds{method="sensor"})`, k.in.patience().Seconds()))
 
 	list := k.table("river_list",
 		nowTable(withName(state, "name, river")).as("state"),
@@ -42,16 +49,15 @@ func (k kit) river() *Dashboard {
 	)
 	list.join("station")
 	k.columns(list,
-		column{"Value #state", "col_state", []Property{mapped(k.stateTexts(), nothing(k.t("state_silent"), grey)), background(), {"custom.minWidth", 150}}},
-		column{"name", "col_place", []Property{linked(k.toStation(k.t("col_station"))), {"custom.minWidth", 150}}},
+		column{"Value #state", "col_state", []Property{mapped(k.stateTexts(), nothing(k.t("state_silent"), grey)), background()}},
 		column{"Value #age", "col_age", []Property{inUnit(seconds), withDecimals(0), mapped(nothing(k.t("never"), grey))}},
-		column{"Value #times", "col_times", []Property{inUnit("suffix: ×"), withDecimals(1)}},
-		column{"river", "col_river", nil},
+		column{"name", "col_place", []Property{linked(k.toStation(k.t("col_station")))}},
+		column{"Value #times", "col_times", []Property{inUnit("suffix: ×"), withDecimals(1), mapped(nothing(k.t("without_limit"), ""))}},
 		column{"station", "col_station", nil},
 	)
 	k.sorted(list, "col_state", true)
-	b.put(14, 12, list)
-	b.put(10, 12, k.riverMap(state))
+	b.put(11, 12, list)
+	b.put(8, 12, k.riverMap(state))
 
 	b.put(14, 10, k.alerts("river_alerts", `alertname!~"LimitKeptAgain|EmergencyOver"`))
 

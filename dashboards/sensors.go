@@ -96,7 +96,7 @@ func (k kit) sensors() *Dashboard {
 		FROM "water_quality_daily" WHERE `+where+` AND "expected" > 0 AND $timeFilter GROUP BY time(1d, `+k.in.dayOffset()+`) fill(none)`, "$col"))
 	flags.FieldConfig.Defaults.Custom.Stacking = &Stacking{"percent", "A"}
 	flags.FieldConfig.Defaults.Min = ptr(0.0)
-	for _, f := range []struct{ key, color string }{{"flag_1", blue}, {"flag_3", orange}, {"flag_4", vermillion}, {"flag_9", grey}, {"not_received", yellow}} {
+	for _, f := range []struct{ key, color string }{{"flag_1", blue}, {"flag_3", orange}, {"flag_4", vermillion}, {"flag_9", grey}, {"not_received", gold}} {
 		flags.override(named(k.t(f.key)), inColor(f.color))
 	}
 	b.put(12, 9, flags)

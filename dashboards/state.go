@@ -75,7 +75,7 @@ func (k kit) alerts(key, matchers string) *Panel {
 			1000 * ALERTS{%[1]s} * ignoring (alertstate) group_left () ALERTS_FOR_STATE{%[1]s}
 		))`, matchers)))
 	k.columns(p,
-		column{"alertname", "col_what", []Property{mapped(k.alertTexts()), background(), {"custom.minWidth", 150}}},
+		column{"alertname", "col_what", []Property{mapped(k.alertTexts()), background()}},
 		column{"station", "col_station", []Property{linked(k.toStation(k.t("col_station")))}},
 		column{"parameter", "col_parameter", []Property{mapped(k.parameterTexts())}},
 		column{"Value", "col_since", []Property{inUnit(ago)}},
@@ -86,6 +86,7 @@ func (k kit) alerts(key, matchers string) *Panel {
 			"firing": {k.t("alert_firing"), "", 0}, "pending": {k.t("alert_pending"), "", 1},
 		}))}},
 	)
+	k.sorted(p, "col_severity", false) // critical comes first in the alphabet
 	p.FieldConfig.Defaults.NoValue = k.t("no_alerts")
 	return p
 }

@@ -57,7 +57,7 @@ func (k kit) station() *Dashboard {
 		column{"parameter", "col_parameter", []Property{mapped(k.parameterTexts())}},
 		column{"bound", "col_bound", []Property{mapped(k.boundTexts())}},
 		column{"Value", "col_limit", nil},
-		column{"law_" + string(k.language), "col_law", []Property{{"custom.minWidth", 160}}},
+		column{"law_" + string(k.language), "col_law", nil},
 		column{"verified", "col_verified", []Property{mapped(k.verifiedTexts())}},
 	)
 	laws.FieldConfig.Defaults.NoValue = k.t("no_limits")
@@ -105,12 +105,13 @@ func (k kit) parameterPanel() *Panel {
 	of := func(what string) string { return "$parameter" + separator + what }
 	where := `WHERE "station" = '$station' AND $timeFilter`
 	limits := func(metric, word string) string {
-		const of = `{station="$station", parameter="$parameter"}`
+		// A deviation is from something else: there is no line to draw.
+		const of = `{station="$station", parameter="$parameter", bound!="deviation"}`
 		expr := fmt.Sprintf(`(%[1]s%[2]s or on (station, parameter, bound) (%[1]s%[2]s @ end()))
 			* on (standard, parameter, bound) group_left (law_id, law_en, verified) (tofuwatch_limit_info or tofuwatch_limit_info @ end())`, metric, of)
 		expr = fmt.Sprintf(`max by (parameter, bound, law_%s, verified) (%s)`, k.language, expr)
 		expr = fmt.Sprintf(`label_replace(%s, "note", %q, "verified", "false")`, expr, " ("+k.t("unverified")+")")
-		for _, bound := range []string{"max", "min", "deviation"} {
+		for _, bound := range []string{"max", "min"} {
 			expr = fmt.Sprintf(`label_replace(%s, "bound", %q, "bound", %q)`, expr, k.t(word+bound), bound)
 		}
 		return expr
@@ -163,14 +164,20 @@ func (k kit) boundTexts() Mapping {
 
 func (k kit) verifiedTexts() Mapping {
 	return values(map[string]MappedText{
-		"true": {k.t("verified"), "", 0}, "false": {k.t("unverified"), orange, 1}, "": {k.t("own_limit"), "", 2},
+		"true": {k.t("verified_yes"), "", 0}, "false": {k.t("verified_no"), orange, 1}, "": {k.t("own_limit"), "", 2},
 	})
 }
 
-// renamed gives series that are called by a parameter's code its name.
+// renamed gives series that are called by a parameter's code its name, and the
+// colour that it has in every panel.
 func (k kit) renamed(p *Panel) {
-	for _, q := range k.parameters {
-		p.override(named(q.Code), called(k.parameterName(q)))
+	for i, q := range k.parameters {
+		color := inColor(palette[i%len(palette)])
+		if p.Type == "stat" {
+			p.override(named(q.Code), called(k.parameterName(q)))
+			continue
+		}
+		p.override(named(q.Code), color, called(k.parameterName(q)))
 	}
 }
 

@@ -34,9 +34,15 @@ func (k kit) system() *Dashboard {
 	lag.FieldConfig.Defaults.Thresholds = steps(blue, 60.0, orange, 600.0, vermillion)
 	lag.FieldConfig.Defaults.Decimals = ptr(0)
 	b.put(4, 4, lag)
+	// An hour has to be known; a year is far enough.
 	full := k.stat("system_full", seconds, now(`
-		max(tofuwatch_disk_free_bytes) / clamp_min(max(-deriv(tofuwatch_disk_free_bytes[6h])), 1) < 365 * 86400 or vector(365 * 86400)`))
-	full.FieldConfig.Defaults.Thresholds = steps(vermillion, 7*86400.0, orange, 30*86400.0, blue)
+		clamp_max(max(tofuwatch_disk_free_bytes) / clamp_min(max(-deriv(tofuwatch_disk_free_bytes[6h])), 1), 31536000)
+			and max(tofuwatch_disk_free_bytes offset 1h)
+		or vector(-1)`))
+	full.FieldConfig.Defaults.Thresholds = steps(grey, 0.0, vermillion, 7*86400.0, orange, 30*86400.0, blue)
+	full.FieldConfig.Defaults.Mappings = []Mapping{values(map[string]MappedText{
+		"-1": {k.t("not_known_yet"), grey, 0}, "31536000": {k.t("over_a_year"), blue, 1},
+	})}
 	full.FieldConfig.Defaults.Decimals = ptr(0)
 	b.put(4, 4, full)
 

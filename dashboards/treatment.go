@@ -80,14 +80,14 @@ func (k kit) treatment() *Dashboard {
 	acid.override(ofQuery("limit"), inColor(vermillion), dashed(), lineWidth(1), Property{"custom.spanNulls", true})
 	b.put(12, 9, acid)
 
-	load := k.bars("treatment_load", "suffix: kg", history(fmt.Sprintf(`
+	load := k.daily("treatment_load", "suffix: kg", history(fmt.Sprintf(`
 		SELECT "load" FROM "water_quality_daily"
 		WHERE "station" = '$station' AND "method" = 'sensor' AND "parameter" =~ /^(%s)$/ AND "load_hours" >= 18 AND $timeFilter
 		GROUP BY "parameter"`, k.loads()), "$tag_parameter"))
 	k.renamed(load)
 	b.put(12, 9, load)
 
-	water := k.bars("treatment_water", "suffix: m³",
+	water := k.daily("treatment_water", "suffix: m³",
 		history(`SELECT "load" FROM "water_quality_daily" WHERE "station" = '$influent' AND "method" = 'sensor' AND "parameter" = 'flow' AND "load_hours" >= 18 AND $timeFilter`, k.t("water_in")).as("in"),
 		history(`SELECT "load" FROM "water_quality_daily" WHERE "station" = '$station' AND "method" = 'sensor' AND "parameter" = 'flow' AND "load_hours" >= 18 AND $timeFilter`, k.t("water_out")).as("out"))
 	water.override(ofQuery("in"), inColor(orange))

@@ -65,11 +65,12 @@ func NewHistory(client influxdb2.Client, o Options) *History {
 // First returns when a station's sensors were first read; zero if they never were.
 func (h *History) First(ctx context.Context, s *water.Station) (time.Time, error) {
 	var first time.Time
-	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE station = '%s' AND method = '%s' ORDER BY time ASC LIMIT 1", h.from(Measurement), s.ID, water.Sensor),
-		func(_ map[string]string, _ []string, values []any) error {
-			var err error
-			first, err = timeOf(values[0])
-			return err
+	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %s WHERE station = '%s' AND method = '%s' ORDER BY time ASC LIMIT 1", h.from(Measurement), s.ID, water.Sensor),
+		func(map[string]string, []string) func(time.Time, []any) error {
+			return func(at time.Time, _ []any) error {
+				first = at
+				return nil
+			}
 		})
 	return first, err
 }
@@ -79,42 +80,47 @@ func (h *History) First(ctx context.Context, s *water.Station) (time.Time, error
 // Which tests gave a flag is not read.
 func (h *History) Observations(ctx context.Context, stations map[string]*water.Station, parameters *water.Parameters, from, to time.Time) ([]water.Observation, error) {
 	var observations []water.Observation
-	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method", h.from(Measurement), within(stations, from, to)),
-		func(tags map[string]string, columns []string, values []any) error {
-			station := stations[tags["station"]]
-			at, err := timeOf(values[0])
-			if err != nil || station == nil {
-				return err
-			}
+	// columnsOf are the columns of one parameter; value and censor are -1 if absent.
+	type columnsOf struct {
+		parameter           *water.Parameter
+		flag, value, censor int
+	}
+	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method", h.from(Measurement), within(stations, from, to)),
+		func(tags map[string]string, columns []string) func(time.Time, []any) error {
+			station, method := stations[tags["station"]], water.Method(tags["method"])
+			var of []columnsOf
 			for i, column := range columns {
 				code, isFlag := strings.CutSuffix(column, flagSuffix)
-				if !isFlag || values[i] == nil {
-					continue
+				if p := parameters.Lookup([]byte(code)); isFlag && p != nil && p.Code == code {
+					of = append(of, columnsOf{p, i, slices.Index(columns, code), slices.Index(columns, code+censorSuffix)})
 				}
-				p := parameters.Lookup([]byte(code))
-				flag, err := numberOf(values[i])
-				if err != nil {
-					return err
-				}
-				if p == nil || p.Code != code {
-					continue
-				}
-				o := water.Observation{
-					Station: station, Parameter: p, Method: water.Method(tags["method"]),
-					Value: math.NaN(), Flag: water.Flag(flag), Time: at,
-				}
-				if j := slices.Index(columns, code); j >= 0 && values[j] != nil && o.Flag != water.Missing {
-					if o.Value, err = numberOf(values[j]); err != nil {
+			}
+			return func(at time.Time, values []any) error {
+				for _, c := range of {
+					if station == nil || values[c.flag] == nil {
+						continue
+					}
+					flag, err := numberOf(values[c.flag])
+					if err != nil {
 						return err
 					}
+					o := water.Observation{
+						Station: station, Parameter: c.parameter, Method: method,
+						Value: math.NaN(), Flag: water.Flag(flag), Time: at,
+					}
+					if c.value >= 0 && values[c.value] != nil && o.Flag != water.Missing {
+						if o.Value, err = numberOf(values[c.value]); err != nil {
+							return err
+						}
+					}
+					if c.censor >= 0 {
+						censor, _ := values[c.censor].(string)
+						o.Censor = water.Censor(censor)
+					}
+					observations = append(observations, o)
 				}
-				if j := slices.Index(columns, code+censorSuffix); j >= 0 {
-					censor, _ := values[j].(string)
-					o.Censor = water.Censor(censor)
-				}
-				observations = append(observations, o)
+				return nil
 			}
-			return nil
 		})
 	return observations, err
 }
@@ -123,28 +129,34 @@ func (h *History) Observations(ctx context.Context, stations map[string]*water.S
 // before another.
 func (h *History) Summaries(ctx context.Context, span water.Span, stations map[string]*water.Station, parameters *water.Parameters, from, to time.Time) ([]water.Summary, error) {
 	var summaries []water.Summary
-	err := h.rows(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method, parameter", h.from(summaryMeasurements[span]), within(stations, from, to)),
-		func(tags map[string]string, columns []string, values []any) error {
+	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s GROUP BY station, method, parameter", h.from(summaryMeasurements[span]), within(stations, from, to)),
+		func(tags map[string]string, columns []string) func(time.Time, []any) error {
 			station, p := stations[tags["station"]], parameters.Lookup([]byte(tags["parameter"]))
-			at, err := timeOf(values[0])
-			if err != nil || station == nil || p == nil {
-				return err
+			var s water.Summary // filled in anew for each row
+			all := fields(&s)
+			column := make([]int, len(all))
+			for i, f := range all {
+				column[i] = slices.Index(columns, f.name)
 			}
-			s := water.NoSummary(station, p, water.Method(tags["method"]), span, at)
-			for i, column := range columns {
-				f := summaryField(&s, column)
-				if f == nil || values[i] == nil {
-					continue
+			return func(at time.Time, values []any) error {
+				if station == nil || p == nil {
+					return nil
 				}
-				v, err := numberOf(values[i])
-				if err != nil {
-					return err
+				s = water.NoSummary(station, p, water.Method(tags["method"]), span, at)
+				for i, f := range all {
+					if column[i] < 0 || values[column[i]] == nil {
+						continue
+					}
+					v, err := numberOf(values[column[i]])
+					if err != nil {
+						return err
+					}
+					f.set(v)
 				}
-				f.set(v)
+				forget(&s)
+				summaries = append(summaries, s)
+				return nil
 			}
-			forget(&s)
-			summaries = append(summaries, s)
-			return nil
 		})
 	return summaries, err
 }
@@ -195,14 +207,6 @@ func fields(s *water.Summary) []field {
 		{name: "load", number: &s.Load}, {name: "load_hours", count: &s.LoadHours},
 		{name: "day_ago", number: &s.DayAgo}, {name: "week_ago", number: &s.WeekAgo},
 	}
-}
-
-func summaryField(s *water.Summary, name string) *field {
-	all := fields(s)
-	if i := slices.IndexFunc(all, func(f field) bool { return f.name == name }); i >= 0 {
-		return &all[i]
-	}
-	return nil
 }
 
 // SummaryFields are the fields of the hourly, daily and monthly measurements.
@@ -309,8 +313,10 @@ func within(stations map[string]*water.Station, from, to time.Time) string {
 	return fmt.Sprintf("station =~ /^(%s)$/ AND time >= %d AND time < %d", strings.Join(ids, "|"), from.UnixNano(), to.UnixNano())
 }
 
-// rows calls f for each row that a query selects. The first value is the time.
-func (h *History) rows(ctx context.Context, query string, f func(tags map[string]string, columns []string, values []any) error) error {
+// series asks InfluxDB, and calls begin for each series of the answer, and what
+// that returns for each of its rows. The values are in the order of the columns,
+// of which the first is the time.
+func (h *History) series(ctx context.Context, query string, begin func(tags map[string]string, columns []string) func(time.Time, []any) error) error {
 	form := url.Values{"db": {h.database}, "q": {query}, "epoch": {"ns"}}
 	request := func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }
 	var answer struct {
@@ -336,8 +342,13 @@ func (h *History) rows(ctx context.Context, query string, f func(tags map[string
 			return fmt.Errorf("query InfluxDB: %w", errors.New(result.Error))
 		}
 		for _, series := range result.Series {
+			row := begin(series.Tags, series.Columns)
 			for _, values := range series.Values {
-				if err := f(series.Tags, series.Columns, values); err != nil {
+				at, err := timeOf(values[0])
+				if err == nil {
+					err = row(at, values)
+				}
+				if err != nil {
 					return fmt.Errorf("read InfluxDB's answer: %w", err)
 				}
 			}

@@ -39,14 +39,16 @@ type Options struct {
 
 // Numbers of the work.
 const (
-	leastPause = 10 * time.Second   // between two rounds
-	pauseTimes = 20                 // or this many times as long as the last one took: 5 % of the time
+	leastPause = 10 * time.Second // between two rounds
+	mostPause  = time.Minute
+	pauseTimes = 20                 // as long as the last round took: 5 % of the time
+	backlog    = 500                // marks that are more than the present makes
 	atOnce     = 20                 // stations in one query
 	stride     = 7 * 24 * time.Hour // of the past that is marked at a time
 	// longestPast is how far back hours are looked for in which a sensor said
 	// nothing: one reading with an odd time must not make years of them.
 	longestPast = 5 * 366 * 24 * time.Hour
-	nagEvery   = 10 * time.Minute   // how often the log repeats what keeps failing
+	nagEvery    = 10 * time.Minute // how often the log repeats what keeps failing
 )
 
 // A Keeper keeps summaries up to date.
@@ -129,7 +131,8 @@ func (k *Keeper) markOf(line []byte) (mark, bool) {
 }
 
 // Run keeps summaries up to date until ctx is done, which is no error. It takes
-// little of the time: whoever writes and asks InfluxDB comes first.
+// little of the time: whoever writes and asks InfluxDB comes first. Of a backlog it
+// takes half.
 func (k *Keeper) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -144,7 +147,12 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.told = time.Now()
 			k.log.Warn("hourly and daily means not made; trying again", "n", k.marks.count(), "err", err)
 		}
-		timer.Reset(max(leastPause, pauseTimes*time.Since(began)))
+		took := time.Since(began)
+		pause := min(max(leastPause, pauseTimes*took), mostPause)
+		if k.marks.count() > backlog {
+			pause = max(time.Second, took)
+		}
+		timer.Reset(pause)
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *Stack) mailbox(ctx context.Context, port int) error {
 		return server.Close()
 	})
 	s.group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, smtp.ErrServerClosed) {
+		if err := server.Serve(l); ctx.Err() == nil && !errors.Is(err, smtp.ErrServerClosed) {
 			return fmt.Errorf("take mail: %w", err)
 		}
 		return nil

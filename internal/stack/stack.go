@@ -64,7 +64,7 @@ type Stack struct {
 
 // Times of the start.
 const (
-	startWait = time.Minute
+	startWait = 3 * time.Minute // Grafana takes the longest, the first time
 	stopWait  = 15 * time.Second
 	pollEvery = 50 * time.Millisecond
 )
@@ -348,13 +348,17 @@ func (s *Stack) grafana(o *Options, p ports) (program, error) {
 	if err := s.render(context.Background(), o, "dashboards", "--prometheus", s.Prometheus, "--alertmanager", s.Alertmanager); err != nil {
 		return program{}, err
 	}
+	plugins := filepath.Join(dir, "plugins")
+	if err := os.MkdirAll(plugins, 0o755); err != nil {
+		return program{}, fmt.Errorf("make folder: %w", err)
+	}
 	text, err := os.ReadFile(filepath.Join(dir, "grafana.env"))
 	if err != nil {
 		return program{}, fmt.Errorf("read environment of Grafana: %w", err)
 	}
 	env := []string{
 		"GF_SERVER_HTTP_ADDR=127.0.0.1", "GF_SERVER_HTTP_PORT=" + strconv.Itoa(p.grafana),
-		"GF_PATHS_DATA=" + filepath.Join(dir, "data"), "GF_PATHS_LOGS=" + filepath.Join(dir, "log"), "GF_PATHS_PLUGINS=" + filepath.Join(dir, "plugins"),
+		"GF_PATHS_DATA=" + filepath.Join(dir, "data"), "GF_PATHS_LOGS=" + filepath.Join(dir, "log"), "GF_PATHS_PLUGINS=" + plugins,
 		"GF_AUTH_ANONYMOUS_ENABLED=true", "GF_LOG_MODE=console", "GF_LOG_LEVEL=warn",
 		"TOFUWATCH_GRAFANA_INFLUXDB_USER=", "TOFUWATCH_GRAFANA_INFLUXDB_PASSWORD=",
 	}
