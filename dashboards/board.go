@@ -480,16 +480,14 @@ func (k kit) loads() string {
 	return k.codes(func(p *water.Parameter) bool { return p.Unit == "mg/L" && p.Code != "do" })
 }
 
-// sorted list of codes in use.
+// used returns the parameters that some station is expected to report.
 func used(in *Input) []*water.Parameter {
-	expected := make(map[*water.Parameter]bool)
-	for _, s := range in.Stations {
-		for _, i := range s.Instruments {
-			expected[i.Parameter] = true
-		}
-	}
-	list := slices.Clone(in.Parameters)
-	return slices.DeleteFunc(list, func(p *water.Parameter) bool { return !expected[p] })
+	return slices.DeleteFunc(slices.Clone(in.Parameters), func(p *water.Parameter) bool {
+		return !slices.ContainsFunc(in.Stations, func(s *water.Station) bool {
+			_, ok := s.Instruments[p.Code]
+			return ok
+		})
+	})
 }
 
 // patience is how long the gap between two samples may be before a line breaks:
