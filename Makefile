@@ -65,6 +65,10 @@ test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested agains
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
 
+.PHONY: bench-import
+bench-import: deps build/tools/influxd ## measure the import of a million rows
+	go test -tags bench -run TestBenchImport -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch
+
 .PHONY: soak
 soak: deps tools ## run for half an hour, the broker restarted each minute
 	go test -tags soak -run TestSoak -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch

@@ -82,6 +82,13 @@ func (e *Exporter) Observe(observations []water.Observation) {
 	e.ObserveAt(e.judge.now(), observations)
 }
 
+// Exceeds reports whether o is past a limit that bound when the water was sampled.
+func (e *Exporter) Exceeds(o water.Observation) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.judge.past(&o)
+}
+
 // ObserveAt is Observe for observations that arrived at some other time, before
 // a restart.
 func (e *Exporter) ObserveAt(received time.Time, observations []water.Observation) {
@@ -89,6 +96,9 @@ func (e *Exporter) ObserveAt(received time.Time, observations []water.Observatio
 	defer e.mu.Unlock()
 	for i := range observations {
 		o := &observations[i]
+		if o.Maintenance || o.Method == water.Corrected || o.Method == water.LabSuperseded {
+			continue // not about the water; or seen before, as the sensor sent it or as the laboratory's word
+		}
 		e.count(o)
 		if o.Flag.Usable() {
 			e.keep(o)
@@ -136,7 +146,7 @@ var (
 		"Quality flag of the latest usable value: 1 good, 2 not evaluated, 3 suspect.",
 		[]string{"station", "parameter", "method"}, nil)
 	observationsCounted = prometheus.NewDesc("tofuwatch_observations_total",
-		"Observations since the start, by quality flag: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing. One that came twice counts twice.",
+		"Observations since the start, by quality flag: 1 good, 2 not evaluated, 3 suspect, 4 bad, 9 missing. One that came twice counts twice; those made during maintenance, and corrected ones, do not count.",
 		[]string{"station", "parameter", "method", "flag"}, nil)
 	expectedInterval = prometheus.NewDesc("tofuwatch_expected_interval_seconds",
 		"How often a station should report a parameter.",
@@ -223,6 +233,7 @@ func (e *Exporter) Save(file string, position uint64) error {
 	s := snapshot{Position: position}
 	e.mu.Lock()
 	s.judgements = e.judge.judgements()
+	e.judge.told = false
 	for k, l := range e.latest {
 		s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, l.value, l.flag, l.time})
 	}
@@ -235,6 +246,14 @@ func (e *Exporter) Save(file string, position uint64) error {
 		return fmt.Errorf("save latest values: %w", err)
 	}
 	return nil
+}
+
+// Told reports whether somebody collected late exceedances since the last Save:
+// they are not to be told again after a restart.
+func (e *Exporter) Told() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.judge.told
 }
 
 // Load reads back what Save wrote and returns its position; a file that is not

@@ -17,7 +17,7 @@ type DeadLetter struct {
 	Payload  []byte       // the whole message, or its first MaxKept bytes; for water.Refused the point as it was written
 	Reason   water.Reason // why it could not be used
 	Detail   string       // which value, and what would have been right; printable
-	Readings int          // how many readings are lost by it; at least 1
+	Readings int          // how many readings are lost by it; 0 only for a refused point that holds none
 }
 
 // MaxKept is how much of an oversized payload a dead letter keeps, in bytes.

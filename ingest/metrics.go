@@ -9,7 +9,8 @@ import (
 )
 
 // A Ledger accounts for readings since the data folder was first used:
-// Received = Stored + Pending + the sum of DeadLettered.
+// Received = Stored + Pending + the sum of DeadLettered. What was derived from
+// readings counts like them, on both sides.
 type Ledger struct {
 	Received     uint64
 	Stored       uint64
@@ -91,6 +92,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(messagesReceived, m.pipeline.received[i].Load(), s.Topic)
 	}
 	counter(messagesReceived, m.pipeline.received[len(m.pipeline.o.Sources)].Load(), otherSource)
+	counter(messagesReceived, m.pipeline.received[len(m.pipeline.o.Sources)+1].Load(), Notices.Topic)
 	counter(keysIgnored, m.pipeline.ignored.Load())
 	if ns := m.pipeline.latest.Load(); ns > 0 {
 		gauge(lastMessage, float64(ns)/1e9)

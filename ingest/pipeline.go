@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,14 +32,33 @@ type Observer interface {
 	Online(station *water.Station, online bool)
 }
 
+// Care knows when people work on sensors. Its methods must not block.
+type Care interface {
+	// During reports whether somebody works, or worked, on the sensor for p at s
+	// at a moment. What it says then is not about the water, nor does it say
+	// anything of the readings beside it.
+	During(s *water.Station, p *water.Parameter, at time.Time) bool
+	// Decide says what a notice of s changes, or what is wrong with it, and
+	// changes nothing.
+	Decide(s *water.Station, n water.Notice) ([]water.Maintenance, []water.Visit, error)
+	// Keep takes in what was decided.
+	Keep(maintenance []water.Maintenance, visits []water.Visit, observations []water.Observation)
+}
+
 // Options are what a Pipeline decides by.
 type Options struct {
 	Sources    []Source
 	Stations   map[string]*water.Station // by ID
+	Loggers    map[string]Logger         // by ID of their station; one that is absent is a zero Logger
+	Zone       *time.Location            // of times without one; nil: UTC
 	Parameters *water.Parameters
+	Care       Care // nil: nobody works on sensors
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
+	// Derive returns what can be calculated from the observations of a message,
+	// such as estimates. It must not change them. Nil derives nothing.
+	Derive func(observations []water.Observation) []water.Observation
 }
 
 // A Pipeline decides what becomes of messages.
@@ -46,22 +68,47 @@ type Pipeline struct {
 	observer Observer
 	log      *slog.Logger
 	faults   *faultLog
+	order    []int             // of the sources: those that say most about a topic first
+	places   map[string]*place // by ID of the station
+	devices  map[string]*place // by what messages call its logger, in lower case
 
 	mu      sync.Mutex
 	decoded payload.Decoded // scratch
 
-	received []atomic.Uint64 // messages: one a source, and one for the rest
+	received []atomic.Uint64 // messages: one a source, one for the rest, and one for notices
 	ignored  atomic.Uint64   // keys that name no parameter, also in messages that are looked at again
 	latest   atomic.Int64    // when the last message came, Unix nanoseconds; 0 before the first
 }
 
+// A place is a station, and what it sends with.
+type place struct {
+	station *water.Station
+	logger  Logger
+}
+
 // NewPipeline returns a pipeline that ends in spool and tells observer.
 func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *Pipeline {
-	return &Pipeline{
+	p := &Pipeline{
 		o: o, spool: spool, observer: observer, log: log,
 		faults:   newFaultLog(log),
-		received: make([]atomic.Uint64, len(o.Sources)+1),
+		places:   make(map[string]*place, len(o.Stations)),
+		devices:  make(map[string]*place),
+		received: make([]atomic.Uint64, len(o.Sources)+2),
 	}
+	for id, station := range o.Stations {
+		at := &place{station, o.Loggers[id]}
+		p.places[id] = at
+		for _, device := range at.logger.Devices {
+			p.devices[strings.ToLower(device)] = at
+		}
+	}
+	for i := range o.Sources {
+		p.order = append(p.order, i)
+	}
+	slices.SortStableFunc(p.order, func(a, b int) int {
+		return cmp.Compare(o.Sources[a].wildness(), o.Sources[b].wildness())
+	})
+	return p
 }
 
 // Handle decides what becomes of msg and gives the outcome to the spool. msg is
@@ -77,9 +124,9 @@ func (p *Pipeline) Handle(msg Message) {
 		msg.Ack()
 		return
 	}
-	source, station := p.source(msg.Topic)
+	source, named := p.source(msg.Topic)
 	p.received[source].Add(1)
-	o := p.decide(msg, source, station)
+	o := p.decide(msg, source, named, nil)
 	for _, l := range o.DeadLetters {
 		p.faults.deadLettered(l)
 	}
@@ -97,77 +144,221 @@ func (p *Pipeline) Handle(msg Message) {
 // Keep shows an outcome to the observer and gives it to the spool, which calls
 // done.
 func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if p.o.Care != nil {
+		p.o.Care.Keep(o.Maintenance, o.Visits, o.Observations)
+	}
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
 	}
 	p.spool.Append(o, done)
 }
 
-// source returns which source has a topic, behind the last one if none, and the
-// station that it names.
-func (p *Pipeline) source(topic string) (index int, station string) {
-	for i := range p.o.Sources {
-		if id, ok := p.o.Sources[i].Station(topic); ok {
-			return i, id
+// named is what a topic says.
+type named struct{ station, parameter string }
+
+// source returns which source has a topic, behind the last one if none and behind
+// that for notices, and what it names.
+func (p *Pipeline) source(topic string) (index int, by named) {
+	if id, ok := Notices.Station(topic); ok && p.o.Care != nil {
+		return len(p.o.Sources) + 1, named{station: id}
+	}
+	for _, i := range p.order {
+		if station, parameter, ok := match(p.o.Sources[i].Topic, topic); ok {
+			return i, named{station, parameter}
 		}
 	}
-	return len(p.o.Sources), ""
+	return len(p.o.Sources), named{}
+}
+
+// place returns where a reading is from, or nil.
+func (p *Pipeline) place(s *Source, by named, device payload.Device) *place {
+	switch {
+	case s.From != "":
+		return p.places[s.From]
+	case by.station != "":
+		if at := p.places[by.station]; at != nil {
+			return at
+		}
+		return p.devices[strings.ToLower(by.station)]
+	}
+	for _, id := range device {
+		id = strings.ToLower(id)
+		if at := p.devices[id]; at != nil {
+			return at
+		}
+		if at := p.places[id]; at != nil {
+			return at
+		}
+	}
+	return nil
 }
 
 // Decide says what becomes of msg and changes nothing: "now" is msg.Received.
 func (p *Pipeline) Decide(msg Message) Outcome {
-	source, station := p.source(msg.Topic)
-	return p.decide(msg, source, station)
+	source, by := p.source(msg.Topic)
+	return p.decide(msg, source, by, nil)
 }
 
-func (p *Pipeline) decide(msg Message, source int, id string) Outcome {
+// decide is Decide for a message whose source is known. It calls tell, if that
+// is not nil, with each fault as it is met: a dead letter tells of the first of
+// its reason only.
+func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLetter)) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
+	refuse := func(reason water.Reason, detail string, readings int) {
+		if tell != nil {
+			tell(DeadLetter{Reason: reason, Detail: detail, Readings: readings})
+		}
+		o.deadLetter(msg, reason, detail, readings)
+	}
+	if source > len(p.o.Sources) {
+		p.decideNotice(&o, msg, by.station)
+		return o
+	}
 	if source == len(p.o.Sources) {
-		o.deadLetter(msg, water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
+		refuse(water.UnknownTopic, fmt.Sprintf("no source has the topic %s; the site file's are %s", quote(msg.Topic), p.topics()), 1)
 		return o
 	}
 	if len(msg.Payload) > payload.MaxBytes {
-		o.deadLetter(msg, water.TooLarge, fmt.Sprintf("payload has %d bytes; at most %d are read: send fewer samples at once", len(msg.Payload), payload.MaxBytes), 1)
+		refuse(water.TooLarge, fmt.Sprintf("payload has %d bytes; at most %d are read: send fewer samples at once", len(msg.Payload), payload.MaxBytes), 1)
 		return o
 	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := &p.decoded
-	d.Reset()
-	p.o.Sources[source].Decode(d, msg.Payload, p.o.Parameters)
-	p.ignored.Add(uint64(d.Ignored))
-	station := p.o.Stations[id]
-	if station == nil {
-		readings := len(d.Readings)
-		for _, f := range d.Faults {
-			readings += f.Readings
-		}
-		o.deadLetter(msg, water.UnknownStation, fmt.Sprintf("no station %s; add it to the site file, restart, and replay", quote(id)), max(1, readings))
-		return o
-	}
-	for _, f := range d.Faults {
-		o.deadLetter(msg, f.Reason, f.Detail, f.Readings)
-	}
-	if len(d.Readings) > 0 {
-		o.Observations = make([]water.Observation, 0, len(d.Readings))
-	}
-	var checked time.Time // the last sample time that was found plausible
-	for _, r := range d.Readings {
-		if r.Time != checked || checked.IsZero() {
-			if err := quality.CheckTime(r.Time, msg.Received); err != nil {
-				o.deadLetter(msg, water.BadTime, err.Error(), 1)
-				continue
+	s, d := &p.o.Sources[source], &p.decoded
+	p.decode(msg.Payload, s, by)
+	if len(d.Faults) > 0 {
+		// What is told of a fault may quote the message: no secret of it.
+		if clean := payload.Redact(msg.Payload); !bytes.Equal(clean, msg.Payload) {
+			readings := len(d.Readings)
+			msg.Payload = clean
+			p.decode(clean, s, by)
+			if len(d.Readings) != readings { // taking a secret out has mended something
+				d.Reset()
+				d.Faults = append(d.Faults, payload.Fault{Reason: water.Malformed, Detail: "not what its format says; nothing is quoted, since it carries a secret in an unusual place", Readings: 1})
 			}
-			checked = r.Time
 		}
-		value, flag := quality.Judge(station, r)
+	}
+	p.ignored.Add(uint64(d.Ignored))
+
+	unknown := 0 // readings of no station that is known
+	var stranger payload.Device
+	for _, f := range d.Faults {
+		nobody := s.From == "" && by.station == "" && len(f.Device) == 0 // not even the message could say
+		if !nobody && p.place(s, by, f.Device) == nil {
+			unknown, stranger = unknown+f.Readings, f.Device
+			continue
+		}
+		refuse(f.Reason, f.Detail, f.Readings)
+	}
+	at := door{received: msg.Received, retained: msg.Retained, source: s, zone: p.o.Zone}
+	var device payload.Device
+	for i := range d.Readings {
+		r := &d.Readings[i]
+		if i == 0 || !slices.Equal(device, r.Device) {
+			device = r.Device
+			at.place, at.checked = p.place(s, by, device), time.Time{}
+		}
+		if at.place == nil {
+			unknown, stranger = unknown+1, device
+			continue
+		}
+		if reason, detail := at.admit(r); reason != "" {
+			refuse(reason, detail, 1)
+			continue
+		}
+		if o.Observations == nil {
+			o.Observations = make([]water.Observation, 0, len(d.Readings)-i)
+		}
+		value, flag := quality.Judge(at.place.station, r.Reading)
+		maintenance := p.o.Care != nil && p.o.Care.During(at.place.station, r.Parameter, r.Time)
+		if maintenance && flag != water.Missing {
+			flag = water.Bad
+		}
 		o.Observations = append(o.Observations, water.Observation{
-			Station: station, Parameter: r.Parameter, Method: water.Sensor,
-			Value: value, Flag: flag, Time: r.Time,
+			Station: at.place.station, Parameter: r.Parameter, Method: water.Sensor,
+			Value: value, Flag: flag, Time: r.Time, Maintenance: maintenance,
 		})
 	}
+	if unknown > 0 {
+		refuse(water.UnknownStation, unknownStation(by, stranger), unknown)
+	}
+	if p.o.Derive != nil {
+		// Behind all that was sent, so that the values of a sample stay neighbours.
+		o.Observations = append(o.Observations, p.o.Derive(o.Observations)...)
+	}
 	return o
+}
+
+// An Explanation is what becomes of a message, in every detail.
+type Explanation struct {
+	Outcome
+	Refused []DeadLetter // each fault by itself, without the message
+	Ignored []string     // keys that name no parameter, each once, in the order of the message
+}
+
+// Explain is Decide for people who want to know why, on a pipeline that does
+// nothing else meanwhile.
+func (p *Pipeline) Explain(msg Message) Explanation {
+	var e Explanation
+	p.decoded.OnIgnored = func(key []byte) {
+		if name := string(key); !slices.Contains(e.Ignored, name) {
+			e.Ignored = append(e.Ignored, name)
+		}
+	}
+	defer func() { p.decoded.OnIgnored = nil }()
+	source, by := p.source(msg.Topic)
+	e.Outcome = p.decide(msg, source, by, func(l DeadLetter) { e.Refused = append(e.Refused, l) })
+	return e
+}
+
+// decode fills p.decoded with what a payload says, frames in it included.
+func (p *Pipeline) decode(message []byte, s *Source, by named) {
+	d := &p.decoded
+	d.Reset()
+	s.Decode.Decode(d, payload.Input{Payload: message, Parameter: by.parameter})
+	for _, f := range d.Frames {
+		layout := s.Layout
+		if at := p.place(s, by, f.Device); at != nil && at.logger.Layout != nil {
+			layout = at.logger.Layout
+		}
+		s.Decode.DecodeFrame(d, f, layout)
+	}
+}
+
+// unknownStation says what a technician has to do about readings from a station
+// that nobody knows.
+func unknownStation(by named, device payload.Device) string {
+	switch {
+	case by.station != "":
+		return fmt.Sprintf("no station %s; add it to the site file, restart, and replay", quote(by.station))
+	case len(device) == 0:
+		return fmt.Sprintf("the message does not say which station it is from, and neither does its topic; give the source a station in the site file, or a topic with %s", stationLevel)
+	}
+	return fmt.Sprintf("no station has the device %v; write device: %s to its station in the site file, restart, and replay", device, quote(device[0]))
+}
+
+// decideNotice decides on what somebody says of work on the sensors of a station.
+func (p *Pipeline) decideNotice(o *Outcome, msg Message, id string) {
+	if len(msg.Payload) == 0 {
+		return // takes a retained message away from the broker
+	}
+	station := p.o.Stations[id]
+	if station == nil {
+		o.deadLetter(msg, water.UnknownStation, fmt.Sprintf("no station %s; have another look at the topic", quote(id)), 1)
+		return
+	}
+	n, fault := payload.Notice(msg.Payload, p.o.Parameters)
+	if fault != nil {
+		o.deadLetter(msg, fault.Reason, fault.Detail, fault.Readings)
+		return
+	}
+	n.Received, n.Duplicate, n.Retained = msg.Received, msg.Duplicate, msg.Retained
+	var err error
+	if o.Maintenance, o.Visits, err = p.o.Care.Decide(station, n); err != nil {
+		o.Maintenance, o.Visits = nil, nil
+		o.deadLetter(msg, water.BadNotice, err.Error(), 1)
+	}
 }
 
 // deadLetter adds a fault to o: readings that are lost for one reason share a
@@ -186,6 +377,7 @@ func (o *Outcome) deadLetter(msg Message, reason water.Reason, detail string, re
 	if reason == water.TooLarge {
 		kept = kept[:min(len(kept), MaxKept)]
 	}
+	kept = payload.Redact(kept)
 	o.DeadLetters = append(o.DeadLetters, DeadLetter{
 		Received: msg.Received, Topic: msg.Topic, Payload: kept,
 		Reason: reason, Detail: detail, Readings: readings,

@@ -19,6 +19,7 @@ import (
 )
 
 var (
+	nan      = math.NaN()
 	outlet   = &water.Station{ID: "ipal-01", River: "bajak", Kind: water.Effluent, Sentinels: []float64{-9999}}
 	received = time.Date(2026, 11, 23, 7, 0, 30, 0, time.UTC)
 	sampled  = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
@@ -32,6 +33,11 @@ var parameters = sync.OnceValue(func() *water.Parameters {
 	}
 	return p
 })
+
+// native is a decoder of the system's own format.
+func native() *payload.Decoder {
+	return payload.New("tofuwatch", payload.Settings{Parameters: parameters()})
+}
 
 // spoolFunc is a spool that decides at once.
 type spoolFunc func(Outcome) error
@@ -57,7 +63,7 @@ func (r *recorder) Online(s *water.Station, online bool) {
 
 func newTestPipeline(spool Spool, observer Observer, refused func(error)) *Pipeline {
 	return NewPipeline(Options{
-		Sources:    []Source{{"tofu/{station}/readings", payload.Native}, {"old/{station}/#", payload.Native}},
+		Sources:    []Source{{Topic: "tofu/{station}/readings", Decode: native()}, {Topic: "old/{station}/#", Decode: native()}},
 		Stations:   map[string]*water.Station{outlet.ID: outlet},
 		Parameters: parameters(),
 		Refused:    refused,
@@ -103,6 +109,35 @@ func TestDecideKeepsReadings(t *testing.T) {
 		t.Errorf("outcome for the other source (-got +want):\n%s", diff)
 	}
 	if got, want := want.Readings(), 5; got != want {
+		t.Errorf("Readings() = %d, want %d", got, want)
+	}
+}
+
+// What is derived stands behind what was sent, and counts.
+func TestDecideDerives(t *testing.T) {
+	p := newTestPipeline(nil, nil, nil)
+	var given []water.Observation
+	p.o.Derive = func(o []water.Observation) []water.Observation {
+		given = slices.Clone(o)
+		derived := seen("bod", 143, water.Good, sampled)
+		derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+		return []water.Observation{derived}
+	}
+	o := p.Decide(Message{
+		Topic:    "tofu/ipal-01/readings",
+		Payload:  []byte(`[{"time":"2026-11-23T07:00:00Z","cod":286.5,"ph":7},{"cod":3}]`),
+		Received: received,
+	})
+	sent := []water.Observation{seen("cod", 286.5, water.Good, sampled), seen("ph", 7, water.Good, sampled)}
+	if diff := cmp.Diff(given, sent, sameValues); diff != "" {
+		t.Errorf("derived from (-got +want):\n%s", diff)
+	}
+	derived := seen("bod", 143, water.Good, sampled)
+	derived.Method, derived.Estimation = water.Estimate, &water.Estimation{Model: "m", Low: 100, High: 200}
+	if diff := cmp.Diff(o.Observations, append(sent, derived), sameValues); diff != "" {
+		t.Errorf("observations (-got +want):\n%s", diff)
+	}
+	if got, want := o.Readings(), 4; got != want { // one has no time
 		t.Errorf("Readings() = %d, want %d", got, want)
 	}
 }
@@ -175,6 +210,7 @@ func TestDecideGivesReasons(t *testing.T) {
 	given := []water.Reason{
 		water.Malformed, water.TooLarge, water.TooDeep, water.TooMany, water.NoReading, water.UnknownTopic,
 		water.UnknownStation, water.NoTime, water.BadTime, water.BadValue, water.DuplicateKey,
+		water.BadNotice,              // TestDecideNotices
 		water.Refused, water.Damaged, // given by other packages
 	}
 	for _, reason := range water.Reasons() {

@@ -15,6 +15,7 @@ import (
 	"tofuwatch/alerts"
 	"tofuwatch/alerts/rules"
 	"tofuwatch/ingest"
+	"tofuwatch/ingest/care"
 	"tofuwatch/internal/testenv"
 	"tofuwatch/internal/water"
 )
@@ -150,6 +151,7 @@ func TestMetricsInRulesExist(t *testing.T) {
 	exist := make(map[string]bool)
 	for _, c := range []prometheus.Collector{
 		alerts.NewExporter(nil),
+		care.NewBook(care.Options{}),
 		ingest.NewMetrics(
 			ingest.NewPipeline(ingest.Options{}, nil, nil, nil),
 			func() ingest.SpoolHealth { return ingest.SpoolHealth{Oldest: time.Unix(1, 0)} },

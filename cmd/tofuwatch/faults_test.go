@@ -185,8 +185,14 @@ func TestNothingLostBesideUnwritablePoints(t *testing.T) {
 func (n *network) poison(daysAgo int) time.Time {
 	n.t.Helper()
 	day := time.Now().AddDate(0, 0, -daysAgo).Truncate(24 * time.Hour).Add(12 * time.Hour)
-	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.db.URL+"/write?db="+n.database(),
-		strings.NewReader(fmt.Sprintf("water_quality,station=poison cod=true %d", day.UnixNano())))
+	n.writePoint(fmt.Sprintf("water_quality,station=poison cod=true %d", day.UnixNano()))
+	return day
+}
+
+// writePoint writes a point into the database, past the ingester.
+func (n *network) writePoint(line string) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.db.URL+"/write?db="+n.database(), strings.NewReader(line))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -199,7 +205,6 @@ func (n *network) poison(daysAgo int) time.Time {
 	if resp.StatusCode != http.StatusNoContent {
 		n.t.Fatalf("write a point: got %s, want 204", resp.Status)
 	}
-	return day
 }
 
 // letters returns the dead letters as a program reads them.

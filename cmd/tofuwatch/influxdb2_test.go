@@ -52,3 +52,13 @@ func TestInfluxDB2LosesNothing(t *testing.T) {
 		t.Errorf("got dead letters %+v, want one about a field type conflict", letters)
 	}
 }
+
+// Reading back is InfluxQL here too.
+func TestInfluxDB2CorrectsDrift(t *testing.T) {
+	n := newNetwork(t, shippedBroker(t), testenv.InfluxDB2(t, "water"))
+	n.site.org = n.db.Org
+	n.site.tokenFile = filepath.Join(filepath.Dir(n.file), "token")
+	writeFile(t, n.site.tokenFile, n.db.Token)
+	n.writeSite()
+	correctsDrift(n)
+}

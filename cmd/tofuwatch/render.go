@@ -1,14 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"tofuwatch/alerts/alertmanager"
 	"tofuwatch/alerts/mail"
 	"tofuwatch/deploy/mosquitto"
+	"tofuwatch/internal/access"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -17,8 +23,13 @@ func renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Write the configuration of other programs, from the site file",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		// "render grafana --config …" is about grafana, not about the flag.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+		Args:               cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("render %s: no configuration for that; have alertmanager, prometheus, mosquitto", args[0])}
+			}
 			_ = cmd.Help()
 			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto, dashboards")}
 		},
@@ -31,10 +42,7 @@ func renderCommand() *cobra.Command {
 		renderOne("prometheus", "What is scraped, and the rules for alerts", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 			return alertmanager.Prometheus(alertmanagerInput(s, dir))
 		}),
-		renderOne("mosquitto", "A broker that keeps messages while the ingester is away", func(s *site.Site, _ string) ([]alertmanager.File, error) {
-			config, err := mosquitto.Config(s.MQTT.Broker, s.MQTT.Username != "")
-			return []alertmanager.File{{Name: "mosquitto.conf", Data: []byte(config), Mode: 0o644}}, err
-		}),
+		renderMosquitto(),
 	)
 	return cmd
 }
@@ -74,10 +82,73 @@ func renderOne(program, short string, files func(*site.Site, string) ([]alertman
 	return cmd
 }
 
+// renderMosquitto returns the command that writes Mosquitto's files.
+func renderMosquitto() *cobra.Command {
+	certificates := false
+	cmd := renderOne("mosquitto", "A broker that keeps messages while the ingester is away, and who may do what at it", func(s *site.Site, dir string) ([]alertmanager.File, error) {
+		return mosquittoFiles(s, dir, certificates)
+	})
+	write := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := write(cmd, args); err != nil {
+			return err
+		}
+		// Mosquitto reads them as its own user.
+		dir := cmd.Flag("out").Value.String()
+		return letRead("mosquitto", filepath.Join(dir, mosquitto.ACLFile), filepath.Join(dir, mosquitto.PasswordFile))
+	}
+	cmd.Flags().BoolVar(&certificates, "client-certificates", false, "ask clients for a certificate in the place of a password")
+	return cmd
+}
+
+func mosquittoFiles(s *site.Site, dir string, certificates bool) ([]alertmanager.File, error) {
+	login := s.MQTT.Username != ""
+	config, err := mosquitto.Config(mosquitto.Options{Broker: s.MQTT.Broker, Login: login, Certificates: certificates, Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	files := []alertmanager.File{{Name: "mosquitto.conf", Data: []byte(config), Mode: 0o644}}
+	if !login {
+		return files, nil
+	}
+	files = append(files, alertmanager.File{Name: mosquitto.ACLFile, Data: accessRules(s).MosquittoACL(), Mode: 0o640})
+	if certificates {
+		return files, nil
+	}
+	credentials, err := access.LoadCredentials(credentialsFile(s))
+	if err != nil {
+		return nil, err
+	}
+	if err := credentials.Set(s.MQTT.Username, string(s.MQTT.Password)); err != nil {
+		return nil, err
+	}
+	return append(files, alertmanager.File{Name: mosquitto.PasswordFile, Data: credentials.Bytes(), Mode: 0o640}), nil
+}
+
+// letRead gives files to a group, if we are root and there are such a group and
+// such files.
+func letRead(group string, files ...string) error {
+	g, err := user.LookupGroup(group)
+	if err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return fmt.Errorf("read the number of group %s: %w", group, err)
+	}
+	for _, file := range files {
+		err := errors.Join(os.Chown(file, -1, gid), os.Chmod(file, 0o640))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("let %s read: %w", group, err)
+		}
+	}
+	return nil
+}
+
 // alertmanagerInput returns what the site file says to Alertmanager and
 // Prometheus, whose files will be in dir.
 func alertmanagerInput(s *site.Site, dir string) alertmanager.Input {
-	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir}
+	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir, Witness: alertmanager.PrometheusWitness}
 	for _, r := range s.Recipients {
 		in.Recipients = append(in.Recipients, alertmanager.Recipient(r))
 	}

@@ -7,51 +7,95 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 )
 
 //go:embed mosquitto.conf
 var shipped string
 
-// What of the shipped file depends on the site.
+// What of the shipped file depends on the site: who may connect, and where.
 const (
-	plain     = "listener 1883 127.0.0.1\nallow_anonymous true\n"
-	encrypted = `#listener 8883
-#certfile /etc/mosquitto/certs/server.pem
-#keyfile /etc/mosquitto/certs/server.key
-#allow_anonymous false
-#password_file /etc/mosquitto/passwords
-`
-	passwords = "allow_anonymous false\npassword_file /etc/mosquitto/passwords\n"
+	listenersStart = "# For programs on this machine.\n"
+	listenersEnd   = "# Sessions and queues go to disk"
 )
 
-// Config returns the configuration of a broker that is reached by the URL, which
-// has a port. With login, only clients that have a password are let in.
-func Config(broker *url.URL, login bool) (string, error) {
-	where := "listener " + broker.Port()
-	ip := net.ParseIP(broker.Hostname())
-	local := broker.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	var old, listener string
-	switch broker.Scheme {
-	case "tcp":
-		old = plain
-		if local {
-			where += " 127.0.0.1"
-		}
-		listener = where + "\nallow_anonymous true\n"
-		if login {
-			listener = where + "\n" + passwords
-		} else if !local {
-			return "", fmt.Errorf("broker %s: who may connect from other machines needs a password; want mqtt.username and mqtt.password_file", broker.Redacted())
-		}
-	case "ssl":
-		if !login {
-			return "", fmt.Errorf("broker %s: want mqtt.username and mqtt.password_file, since others can reach it", broker.Redacted())
-		}
-		old = encrypted
-		listener = strings.ReplaceAll(strings.Replace(encrypted, "8883", broker.Port(), 1), "#", "")
-	default:
-		return "", fmt.Errorf("broker %s: this configuration has no WebSockets; want tcp or ssl", broker.Redacted())
+// Options are what of the configuration depends on the site.
+type Options struct {
+	Broker *url.URL // where clients reach it; it has a port
+	// Login lets in only those who have a password, or a certificate of their own,
+	// and each does only what the ACL says.
+	Login bool
+	// Certificates are asked for in the place of passwords.
+	Certificates bool
+	Dir          string // where the files lie that are named below
+}
+
+// The files that the configuration names, in Options.Dir.
+const (
+	PasswordFile = "passwords"
+	ACLFile      = "acl"
+	caFile       = "ca.pem"
+	certFile     = "server.pem"
+	keyFile      = "server.key"
+)
+
+// Config returns the configuration of a broker. Its error says what of the site
+// file would have to be otherwise.
+func Config(o Options) (string, error) {
+	ip := net.ParseIP(o.Broker.Hostname())
+	local := o.Broker.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	tls := o.Broker.Scheme == "ssl"
+	switch {
+	case o.Broker.Scheme != "tcp" && !tls:
+		return "", fmt.Errorf("broker %s: this configuration has no WebSockets; want tcp or ssl", o.Broker.Redacted())
+	case tls && !o.Login:
+		return "", fmt.Errorf("broker %s: want mqtt.username and mqtt.password_file, since others can reach it", o.Broker.Redacted())
+	case !local && !o.Login:
+		return "", fmt.Errorf("broker %s: who may connect from other machines needs a password; want mqtt.username and mqtt.password_file", o.Broker.Redacted())
+	case o.Certificates && !tls:
+		return "", fmt.Errorf("broker %s: only an encrypted connection has certificates; want ssl", o.Broker.Redacted())
 	}
-	return strings.Replace(shipped, old, listener, 1), nil
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "listener %s", o.Broker.Port())
+	if local && !tls {
+		b.WriteString(" 127.0.0.1")
+	}
+	b.WriteByte('\n')
+	if !o.Login {
+		b.WriteString("allow_anonymous true\n\n")
+		return fit(b.String())
+	}
+	file := func(key, name string) { fmt.Fprintf(&b, "%s %s\n", key, filepath.Join(o.Dir, name)) }
+	if tls {
+		file("certfile", certFile)
+		file("keyfile", keyFile)
+		b.WriteString("tls_version tlsv1.2\n") // or newer
+	}
+	b.WriteString("allow_anonymous false\n")
+	if o.Certificates {
+		file("cafile", caFile)
+		b.WriteString("require_certificate true\nuse_identity_as_username true\n")
+	} else {
+		file("password_file", PasswordFile)
+	}
+	file("acl_file", ACLFile)
+	b.WriteString(`
+# A client's session is its username's: nobody can take over the session of
+# another by using its client id.
+use_username_as_clientid true
+
+`)
+	return fit(b.String())
+}
+
+// fit returns the shipped file with these listeners.
+func fit(listeners string) (string, error) {
+	before, rest, ok1 := strings.Cut(shipped, listenersStart)
+	_, after, ok2 := strings.Cut(rest, listenersEnd)
+	if !ok1 || !ok2 {
+		return "", fmt.Errorf("mosquitto.conf has no %q or %q", listenersStart, listenersEnd)
+	}
+	return before + listeners + listenersEnd + after, nil
 }

@@ -58,6 +58,8 @@ func TestEncode(t *testing.T) {
 	lab.Method = water.Lab
 	elsewhere := reading("ph", 7, water.Good, seven)
 	elsewhere.Station = bridge
+	estimate := reading("bod", 150, water.NotEvaluated, seven)
+	estimate.Method, estimate.Estimation = water.Estimate, &water.Estimation{Model: "ipal-01-bod-2026-11", Low: 122.8, High: 183.2}
 	for name, test := range map[string]struct {
 		observations []water.Observation
 		want         string
@@ -89,6 +91,12 @@ func TestEncode(t *testing.T) {
 			"water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc=1i 1795417200000000000\n" +
 				"water_quality,kind=effluent,method=lab,river=bajak,station=ipal-01 cod=301,cod_qc=2i 1795417200000000000\n" +
 				"water_quality,kind=river,method=sensor,river=bajak,station=bajak-02 ph=7,ph_qc=1i 1795417200000000000\n",
+		},
+		"an estimate": {
+			[]water.Observation{reading("cod", 300, water.Good, seven), estimate},
+			"water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=300,cod_qc=1i 1795417200000000000\n" +
+				"water_quality,kind=effluent,method=estimate,river=bajak,station=ipal-01 " +
+				"bod=150,bod_low=122.8,bod_high=183.2,bod_model=\"ipal-01-bod-2026-11\",bod_qc=2i 1795417200000000000\n",
 		},
 		"numbers in every form": {
 			[]water.Observation{
@@ -133,6 +141,10 @@ func anyObservations(random *rand.Rand, p *water.Parameters) []water.Observation
 			for o.Flag != water.Missing && (math.IsNaN(o.Value) || math.IsInf(o.Value, 0)) {
 				o.Value = math.Float64frombits(random.Uint64())
 			}
+			o.Estimation = nil
+			if o.Method == water.Estimate && o.Flag != water.Missing && random.IntN(2) == 0 {
+				o.Estimation = &water.Estimation{Model: "m-1", Low: random.Float64(), High: random.ExpFloat64()}
+			}
 			observations = append(observations, o)
 		}
 	}
@@ -166,19 +178,24 @@ func TestDecodeReadsBackWhatEncodeWrote(t *testing.T) {
 		for _, m := range metrics {
 			fields += len(m.FieldList())
 			for _, f := range m.FieldList() {
-				if _, ok := f.Value.(int64); ok != strings.HasSuffix(f.Key, "_qc") {
+				_, isInteger := f.Value.(int64)
+				_, isText := f.Value.(string)
+				if isInteger != strings.HasSuffix(f.Key, "_qc") || isText != strings.HasSuffix(f.Key, "_model") {
 					t.Errorf("field %s is a %T", f.Key, f.Value)
 				}
 			}
 		}
-		missing := 0
+		due := 0
 		for _, o := range want {
-			if o.Flag == water.Missing {
-				missing++
+			switch due += 2; {
+			case o.Flag == water.Missing:
+				due--
+			case o.Estimation != nil:
+				due += 3
 			}
 		}
-		if fields != 2*len(want)-missing {
-			t.Fatalf("%d fields in %q, want %d", fields, lines, 2*len(want)-missing)
+		if fields != due {
+			t.Fatalf("%d fields in %q, want %d", fields, lines, due)
 		}
 
 		// The readings apart are the same observations.
@@ -231,6 +248,8 @@ func TestDecodeTellsWhatItCannotRead(t *testing.T) {
 		"water_quality,station=ipal-01 ph=7,ph_qc=1i soon\n",
 		"water_quality,station=ipal-01 ph=x,ph_qc=1i 1795417200000000000\n",
 		"water_quality,station=ipal-01 ph=7,ph_qc=bad 1795417200000000000\n",
+		"water_quality,station=ipal-01 bod=7,bod_low=x,bod_qc=1i 1795417200000000000\n",
+		"water_quality,station=ipal-01 bod=7,bod_model=m,bod_qc=1i 1795417200000000000\n",
 		"weather,station=ipal-01 ph=7,ph_qc=1i 1795417200000000000\n",
 	} {
 		got, err := Decode([]byte(good+bad+good), known, parameters())

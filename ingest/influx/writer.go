@@ -219,7 +219,10 @@ func (d *draining) refuse(ctx context.Context, start, end int, refusal error) er
 			}
 			refusal = err
 		}
-		n := max(1, CountReadings(p.line))
+		n := 0 // what is no reading counts for none, whatever people write in it
+		if isReading(p.line) {
+			n = max(1, CountReadings(p.line))
+		}
 		d.refused = append(d.refused, d.b.Refuse(start+p.offset, p.line, n, detail(refusal)))
 		d.w.log.Warn("reading refused by InfluxDB and dead-lettered", "point", string(p.line), "err", refusal)
 	}

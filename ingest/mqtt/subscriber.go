@@ -173,10 +173,12 @@ func (s *Subscriber) open(ctx context.Context) (net.Conn, error) {
 
 func (s *Subscriber) message(_ paho.Client, m paho.Message) {
 	s.handle(ingest.Message{
-		Topic:    m.Topic(),
-		Payload:  m.Payload(),
-		Received: time.Now().UTC(),
-		Ack:      m.Ack,
+		Topic:     m.Topic(),
+		Payload:   m.Payload(),
+		Received:  time.Now().UTC(),
+		Duplicate: m.Duplicate(),
+		Retained:  m.Retained(),
+		Ack:       m.Ack,
 	})
 }
 

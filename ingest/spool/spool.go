@@ -39,13 +39,24 @@ type Options struct {
 	// Encode appends points for observations, each ended by a newline. It is
 	// given those of one message.
 	Encode func(dst []byte, observations []water.Observation) []byte
+	// EncodeCare appends points for the maintenance and the visits of an outcome,
+	// each ended by a newline. It may be nil where there are none.
+	EncodeCare func(dst []byte, o ingest.Outcome) []byte
 	// CountReadings returns how many readings there are in lines that Encode
 	// wrote, or in a damaged piece of such.
 	CountReadings func(lines []byte) int
-	// Restore is called while the spool is opened, with the lines of every
-	// record at or behind RestoreFrom, in order, and when they were received.
-	Restore     func(lines []byte, received time.Time)
+	// Restore is called while the spool is opened, with every record at or behind
+	// RestoreFrom, in order.
+	Restore     func(Record)
 	RestoreFrom uint64
+}
+
+// A Record is what the spool has of one message.
+type Record struct {
+	Position uint64
+	Received time.Time
+	Topic    string
+	Lines    []byte // not to be kept
 }
 
 // A Spool holds outcomes from the moment they are on disk until InfluxDB has
@@ -183,7 +194,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(r.lines, r.received)
+			s.o.Restore(Record{Position: position, Received: r.received, Topic: r.topic, Lines: r.lines})
 		}
 		return nil
 	}, s.damaged)
@@ -301,6 +312,10 @@ func (s *Spool) Append(o ingest.Outcome, done func(error)) {
 		r := record{received: o.Received, readings: uint64(n), topic: o.Topic}
 		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), o.Observations) })
 		g.readings += r.readings
+	}
+	if len(o.Maintenance)+len(o.Visits) > 0 {
+		r := record{received: o.Received, topic: o.Topic} // of no reading
+		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.EncodeCare(r.appendTo(dst), o) })
 	}
 	for i := range o.DeadLetters {
 		g.letters = append(g.letters, entry{Letter: &o.DeadLetters[i]})
@@ -588,6 +603,13 @@ func (s *Spool) trim() {
 
 // End is the position behind the last outcome on disk.
 func (s *Spool) End() uint64 { return s.records.end() }
+
+// Drained is the position before which InfluxDB has everything, or refused it.
+func (s *Spool) Drained() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained
+}
 
 // Restored says that records before position need not be given to Restore
 // again. Where there is a Restore, drained ones stay on disk until then.

@@ -418,7 +418,7 @@ func TestDrainedSegmentsStayUntilRestored(t *testing.T) {
 	dir := t.TempDir()
 	var restored []byte
 	o := options(dir)
-	o.Restore = func(lines []byte, _ time.Time) { restored = append(restored, lines...) }
+	o.Restore = func(r Record) { restored = append(restored, r.Lines...) }
 	s := opened(t, o, new(spoolLog))
 	s.records.rollAt = 100
 	for n := 1; n <= 10; n++ {
@@ -495,7 +495,7 @@ func TestFullSpoolRefusesUntilItIsDrained(t *testing.T) {
 func TestFullSpoolOfDrainedReadingsWorksWhenRestored(t *testing.T) {
 	o := options(t.TempDir())
 	o.Limit = 16 << 10
-	o.Restore = func([]byte, time.Time) {}
+	o.Restore = func(Record) {}
 	s := opened(t, o, new(spoolLog))
 	var err error
 	for n := 0; err == nil; n++ {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -21,11 +22,15 @@ import (
 
 	"tofuwatch/alerts"
 	"tofuwatch/ingest"
+	"tofuwatch/ingest/care"
 	"tofuwatch/ingest/influx"
+	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/spool"
 	"tofuwatch/ingest/summary"
+	"tofuwatch/internal/estimate"
+	"tofuwatch/internal/estimate/score"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -39,7 +44,6 @@ type Options struct {
 // Times of the service.
 const (
 	saveEvery    = 2 * time.Second
-	replayEvery  = 500 * time.Millisecond
 	probeEvery   = time.Second
 	shutdownTime = 5 * time.Second
 )
@@ -75,16 +79,24 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	}
 	registry.MustRegister(
 		i.exporter,
+		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
 		keeper,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	var scorer *score.Scorer
+	if models := s.Estimates(); len(models) > 0 {
+		history := influx.NewReader(i.client, InfluxOptions(s))
+		scorer = score.New(history, models, i.stations, s.Parameters, log.With("component", "estimate"))
+		registry.MustRegister(scorer)
+	}
 	server := &http.Server{Handler: handler(registry, subscriber.Up, i.spool.Writable), ReadHeaderTimeout: 10 * time.Second}
 
 	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", "http://"+ln.Addr().String()+"/metrics")
 	// The writer, which reads the spool, ends before the spool closes, and the
 	// server last, so that the final counts can still be scraped.
+	i.announce()
 	g, ctx := errgroup.WithContext(ctx)
 	writerDone := make(chan struct{})
 	g.Go(func() error {
@@ -95,8 +107,13 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { keeper.Run(ctx) })
-		rest.Go(func() { i.replayRequests(ctx) })
+		rest.Go(func() { i.answerRequests(ctx) })
+		rest.Go(func() { i.correctDrift(ctx) })
+		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
+		if scorer != nil {
+			rest.Go(func() { scorer.Run(ctx) })
+		}
 		err := subscriber.Run(ctx)
 		rest.Wait()
 		<-writerDone
@@ -122,17 +139,27 @@ type ingester struct {
 	stations map[string]*water.Station // by ID
 	log      *slog.Logger
 	exporter *alerts.Exporter
+	care     *care.Book
 	spool    *spool.Spool
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+
+	spoolLimit int64                // bytes
+	register   *laboratory.Register // nil until the first import
+	spooled    map[string]int64     // up to where a batch is in the spool, by its name
+
+	saving sync.Mutex // held while the latest values are saved, or change with the register
+	// hold is what the saved position must not pass, plus 1, while what is behind it
+	// is in the spool and not in the latest values yet; 0 for no such thing.
+	hold uint64
 }
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), log: log}
-	for _, station := range s.Stations {
-		i.stations[station.ID] = station.Station
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
+	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
+		i.spoolLimit = spool.DefaultLimit
 	}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), time.Now)
@@ -141,25 +168,46 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		// Values that come in replace it; nothing of the readings is lost.
 		log.Error("latest values start empty", "err", err)
 	}
+	i.care = care.NewBook(care.Options{Stations: i.stations, Planned: s.Maintenance(), Longest: s.LongestMaintenance})
+	carePosition, err := i.care.Load(i.careFile(), s.Parameters)
+	if err != nil {
+		if err := setAside(i.careFile()); err != nil {
+			return nil, err
+		}
+		log.Error("maintenance and visits start empty, the damaged file is kept beside; give past visits once more for drift to be corrected", "err", err)
+	}
 	i.spool, err = spool.Open(spool.Options{
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
-		Encode: influx.Encode, CountReadings: influx.CountReadings,
-		RestoreFrom: position,
-		Restore: func(lines []byte, received time.Time) {
-			observations, err := influx.Decode(lines, i.stations, s.Parameters)
+		Encode: influx.Encode, EncodeCare: influx.EncodeCare, CountReadings: influx.CountReadings,
+		RestoreFrom: min(position, carePosition),
+		Restore: func(r spool.Record) {
+			maintenance, visits, err := influx.DecodeCare(r.Lines, i.stations, s.Parameters)
+			if err != nil {
+				log.Error("maintenance and visits may lack some", "err", err)
+			}
+			observations, err := influx.Decode(r.Lines, i.stations, s.Parameters)
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.exporter.ObserveAt(received, observations)
+			i.care.Keep(maintenance, visits, observations)
+			i.care.Mark(observations)
+			if r.Position >= position {
+				i.exporter.ObserveAt(r.Received, observations)
+			}
+			i.noteSpooled(r.Topic)
 		},
 	}, log.With("component", "spool"))
 	if err != nil {
 		return nil, err
 	}
-	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters,
-		Refused: func(error) { i.refused.Store(true) },
-	}, i.spool, i.exporter, log.With("component", "pipeline"))
+	estimates, err := estimate.NewDeriver(s.Estimates(), s.Parameters)
+	if err != nil {
+		return nil, errors.Join(err, i.spool.Close())
+	}
+	decides := PipelineOptions(s)
+	decides.Stations, decides.Care, decides.Derive = i.stations, i.care, estimates.Derive
+	decides.Refused = func(error) { i.refused.Store(true) }
+	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
@@ -177,14 +225,28 @@ func (i *ingester) keeper() (*summary.Keeper, error) {
 	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
 }
 
-func (i *ingester) close() error { return errors.Join(i.save(), i.spool.Close()) }
+func (i *ingester) close() error {
+	err := errors.Join(i.save(), i.spool.Close())
+	if i.register != nil {
+		err = errors.Join(err, i.register.Close())
+	}
+	return err
+}
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
 
-// save makes the latest values durable, and lets the spool go of what led to
-// them.
+// save makes the latest values and the book of care durable, and lets the spool
+// go of what led to them.
 func (i *ingester) save() error {
+	i.saving.Lock()
+	defer i.saving.Unlock()
 	position := i.spool.End() // before: what is not on disk by now may be missing
+	if i.hold > 0 {
+		position = min(position, i.hold-1)
+	}
+	if err := i.care.Save(i.careFile(), position); err != nil {
+		return err
+	}
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
@@ -196,12 +258,32 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
-		if end := i.spool.End(); end != saved {
+		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
 				return
 			}
 			saved = end
+		}
+	})
+}
+
+// setAside renames a file that can't be read.
+func setAside(file string) error {
+	if err := os.Rename(file, file+".damaged"); err != nil {
+		return fmt.Errorf("set the damaged file aside: %w", err)
+	}
+	return nil
+}
+
+// answerRequests answers what other processes ask, until ctx is done.
+func (i *ingester) answerRequests(ctx context.Context) {
+	every(ctx, lookEvery, func() {
+		if err := replayDesk(i.site).serve(i.replay); err != nil {
+			i.log.Error("replay request not answered", "err", err)
+		}
+		if err := noticeDesk(i.site).serve(i.notice); err != nil {
+			i.log.Error("notice of another process not answered", "err", err)
 		}
 	})
 }
@@ -262,7 +344,7 @@ func MQTTOptions(s *site.Site, gate func() error) mqtt.Options {
 		Broker: s.MQTT.Broker, ClientID: s.MQTT.ClientID,
 		Username: s.MQTT.Username, Password: string(s.MQTT.Password),
 		TLS:         s.MQTT.TLS.Config,
-		Filters:     append(filters, ingest.Presence.Filter()),
+		Filters:     append(filters, ingest.Presence.Filter(), ingest.Notices.Filter()),
 		FiltersFile: filepath.Join(s.DataDir, "filters.json"),
 		Gate:        gate,
 	}
@@ -273,10 +355,35 @@ func InfluxOptions(s *site.Site) influx.Options {
 	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
 }
 
+// PipelineOptions are what a site's readings are decided by.
+func PipelineOptions(s *site.Site) ingest.Options {
+	loggers := make(map[string]ingest.Logger)
+	for _, station := range s.Stations {
+		g := station.Logger
+		loggers[station.ID] = ingest.Logger{
+			Devices: g.Devices, Zone: g.TimeZone, Arrival: g.Arrival, Units: g.Units, Layout: payload.Layouts[g.Frames],
+		}
+	}
+	return ingest.Options{
+		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+	}
+}
+
+func stations(s *site.Site) map[string]*water.Station {
+	byID := make(map[string]*water.Station, len(s.Stations))
+	for _, station := range s.Stations {
+		byID[station.ID] = station.Station
+	}
+	return byID
+}
+
 func sources(s *site.Site) []ingest.Source {
 	var sources []ingest.Source
 	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
+		sources = append(sources, ingest.Source{
+			Topic: source.Topic, Decode: payload.New(source.Format, source.Payload),
+			From: source.Station, Zone: source.TimeZone, Arrival: source.Arrival, Layout: payload.Layouts[source.Frames],
+		})
 	}
 	return sources
 }

@@ -3,18 +3,12 @@ package ingester
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/influx"
@@ -30,16 +24,11 @@ type ReplayResult struct {
 	Problem  string `json:"problem,omitempty"` // why the letter stays where it is; empty if it was used
 }
 
-// A running ingester owns its data folder. A request to replay is a file in the
-// folder "replay" beside its data, named request-*.json; the answer is a file
-// result-* of the same name.
-const (
-	requestPrefix = "request-"
-	resultPrefix  = "result-"
-	answerTime    = 30 * time.Second
-)
-
 func replayFolder(s *site.Site) string { return filepath.Join(s.DataDir, "replay") }
+
+func replayDesk(s *site.Site) desk[[]uint64, []ReplayResult] {
+	return desk[[]uint64, []ReplayResult]{folder: replayFolder(s), what: "replay"}
+}
 
 // Replay sends dead letters through the pipeline again, at their own times: by
 // the ingester that runs on the data folder of s, or else by itself. Readings go
@@ -47,87 +36,13 @@ func replayFolder(s *site.Site) string { return filepath.Join(s.DataDir, "replay
 func Replay(ctx context.Context, s *site.Site, ids []uint64, log *slog.Logger) ([]ReplayResult, error) {
 	i, err := open(s, Options{}, log)
 	if errors.Is(err, spool.ErrInUse) {
-		return requestReplay(ctx, s, ids)
+		return replayDesk(s).ask(ctx, ids)
 	}
 	if err != nil {
 		return nil, err
 	}
 	results, err := i.replay(ids)
 	return results, errors.Join(err, i.close())
-}
-
-// requestReplay asks the running ingester, and waits for its answer.
-func requestReplay(ctx context.Context, s *site.Site, ids []uint64) ([]ReplayResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	data, err := json.Marshal(ids)
-	if err != nil {
-		return nil, err
-	}
-	name := rand.Text() + ".json"
-	request := filepath.Join(replayFolder(s), requestPrefix+name)
-	result := filepath.Join(replayFolder(s), resultPrefix+name)
-	if err := os.MkdirAll(replayFolder(s), 0o770); err != nil {
-		return nil, fmt.Errorf("ask the ingester to replay: %w", err)
-	}
-	if err := renameio.WriteFile(request, data, 0o660); err != nil {
-		return nil, fmt.Errorf("ask the ingester to replay: %w", err)
-	}
-	for {
-		data, err := os.ReadFile(result)
-		if err == nil {
-			var results []ReplayResult
-			return results, errors.Join(json.Unmarshal(data, &results), os.Remove(result))
-		}
-		select {
-		case <-time.After(replayEvery / 5):
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("no answer from the ingester that uses %s; is it the same release?", s.DataDir), os.Remove(request))
-		}
-	}
-}
-
-// replayRequests answers requests until ctx is done.
-func (i *ingester) replayRequests(ctx context.Context) {
-	every(ctx, replayEvery, func() {
-		entries, err := os.ReadDir(replayFolder(i.site))
-		if err != nil {
-			return // no request was ever made
-		}
-		for _, e := range entries {
-			name, ok := strings.CutPrefix(e.Name(), requestPrefix)
-			if !ok {
-				continue
-			}
-			if err := i.answer(name); err != nil {
-				i.log.Error("replay request not answered", "err", err)
-			}
-		}
-	})
-}
-
-func (i *ingester) answer(name string) error {
-	request := filepath.Join(replayFolder(i.site), requestPrefix+name)
-	data, err := os.ReadFile(request)
-	if err != nil {
-		return err
-	}
-	// Removed first: a request that kills us must not do so for ever.
-	if err := os.Remove(request); err != nil {
-		return err
-	}
-	var ids []uint64
-	if err := json.Unmarshal(data, &ids); err != nil {
-		return fmt.Errorf("read replay request: %w", err)
-	}
-	results, err := i.replay(ids)
-	if err != nil {
-		return err
-	}
-	if data, err = json.Marshal(results); err != nil {
-		return err
-	}
-	return renameio.WriteFile(filepath.Join(replayFolder(i.site), resultPrefix+name), data, 0o660)
 }
 
 // replay sends letters through again and marks those that could be used.
@@ -185,7 +100,11 @@ func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (rea
 		if o.Observations, err = influx.Decode(l.Payload, i.stations, i.site.Parameters); err != nil {
 			return 0, err
 		}
-		if len(o.Observations) == 0 {
+		if o.Maintenance, o.Visits, err = influx.DecodeCare(l.Payload, i.stations, i.site.Parameters); err != nil {
+			return 0, err
+		}
+		i.care.Mark(o.Observations)
+		if len(o.Observations)+len(o.Maintenance)+len(o.Visits) == 0 {
 			return 0, errors.New("its station or parameter is no longer in the site file")
 		}
 	default:
@@ -206,7 +125,5 @@ func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (rea
 	if len(o.Observations) == 0 && len(o.DeadLetters) > 0 {
 		return 0, errors.New(o.DeadLetters[0].Detail) // for another reason now
 	}
-	done := make(chan error, 1)
-	i.pipeline.Keep(o, func(err error) { done <- err })
-	return len(o.Observations), <-done
+	return len(o.Observations), i.keep(o)
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 
+	"tofuwatch/ingest/payload"
+	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
 
@@ -146,6 +148,7 @@ var bySaying = cmp.Options{
 	cmp.Transformer("text", func(u *url.URL) string { return u.String() }),
 	cmp.Transformer("code", func(p *water.Parameter) string { return p.Code }),
 	cmpopts.IgnoreFields(Site{}, "Parameters"),
+	cmpopts.IgnoreFields(payload.Settings{}, "Parameters"),
 	cmpopts.EquateNaNs(),
 }
 
@@ -163,6 +166,10 @@ func TestEveryKey(t *testing.T) {
 		return p
 	}
 	zone, err := time.LoadLocation("Asia/Makassar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jayapura, err := time.LoadLocation("Asia/Jayapura")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +192,33 @@ func TestEveryKey(t *testing.T) {
 			Sources: []Source{
 				{Topic: "tofu/{station}/readings", Format: "tofuwatch"},
 				{Topic: "plants/+/{station}/#", Format: "tofuwatch"},
+				{
+					Topic: "application/+/device/+/event/up", Format: "chirpstack",
+					TimeZone: time.UTC, Arrival: true, Frames: "decentlab-pheht",
+					Payload: payload.Settings{
+						Fields: map[string]payload.Field{
+							"ph_value": {Parameter: code("ph")},
+							"q":        {Parameter: code("flow"), Unit: "L/s", UnitGiven: true},
+						},
+						Units:  map[string]water.Unit{"ec": "mS/cm"},
+						Ignore: []string{"rssi"}, DecimalComma: true, Local: true,
+					},
+				},
+				{
+					Topic: "vendor/data", Format: "mapping", Station: "bajak-bridge",
+					Payload: payload.Settings{
+						Units: map[string]water.Unit{"level": "mm"},
+						Mapping: &payload.Mapping{
+							Samples: "data", Device: []payload.Path{"$.uid", "serial"},
+							Time: []payload.Path{"date", "hour"}, TimeFormat: "2/1/2006 15:4:5",
+							Values: []payload.PathValues{
+								{Parameter: code("ph"), Path: "v.ph"},
+								{Parameter: code("flow"), Path: "v.q", Unit: "L/s", UnitGiven: true},
+								{Parameter: code("level"), Path: "v.h", Unit: "mm", UnitGiven: true},
+							},
+						},
+					},
+				},
 			},
 		},
 		InfluxDB: InfluxDB{
@@ -210,11 +244,34 @@ func TestEveryKey(t *testing.T) {
 					"cod":         {Max: new(250.0)},
 					"temperature": {Min: new(20.0), Max: new(45.5), Override: true, Reason: "agreed with the agency"},
 				},
+				Estimates: []*estimate.Model{{
+					ID: "ipal-01-bod-2026-11", Parameter: "bod", Station: "ipal-01", Kind: water.Effluent,
+					From:      time.Date(2026, 11, 1, 0, 0, 0, 0, zone),
+					To:        time.Date(2027, 11, 1, 0, 0, 0, 0, zone),
+					Inputs:    []estimate.Input{{Parameter: "cod", Low: 88, High: 640, Exponent: 0.97}},
+					Intercept: -0.8, Covariance: [][]float64{{0.09, -0.015}, {-0.015, 0.0026}}, ResidualSD: 0.17, Quantile: 2.02,
+					Origin: estimate.Origin{
+						At: time.Date(2026, 11, 1, 9, 12, 0, 0, zone), Pairs: 41,
+						First: time.Date(2026, 1, 5, 2, 0, 0, 0, time.UTC), Last: time.Date(2026, 10, 26, 2, 0, 0, 0, time.UTC),
+						COD: water.Sensor, R2: 0.84, SHA256: "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+					},
+				}},
+				Maintenance: []water.Maintenance{
+					{
+						From: time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 23, 1, 30, 0, 0, time.UTC),
+						Parameters: []*water.Parameter{code("do"), code("temperature")}, Planned: true, Note: "new cable",
+					},
+					{From: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 12, 1, 16, 0, 0, 0, time.UTC), Planned: true},
+				},
 			},
 			{
 				Station: &water.Station{
 					ID: "bajak-bridge", Name: "Jembatan Bajak", River: "bajak", Kind: water.River,
 					Latitude: math.NaN(), Longitude: math.NaN(), Instruments: map[string]water.Instrument{},
+				},
+				Logger: Logger{
+					Devices: []string{"0004A30B001C0530", "bajak-logger"}, TimeZone: jayapura, Arrival: true,
+					Frames: "decentlab-optod", Units: map[string]water.Unit{"flow": "L/s"},
 				},
 				Standards: []string{"id-pp-22-2021-class-2", "id-jateng-5-2012-tofu"},
 			},
@@ -230,6 +287,10 @@ func TestEveryKey(t *testing.T) {
 			Host: "mail.example.org", Port: 2465, TLS: "implicit", From: "tofuwatch@example.org",
 			Username: "mailer", Password: "smtp-secret-of-the-test",
 		},
+		LongestMaintenance: 6 * time.Hour,
+	}
+	for i := range want.Stations[0].Maintenance {
+		want.Stations[0].Maintenance[i].Station = want.Stations[0].Station
 	}
 	if diff := cmp.Diff(s, want, bySaying); diff != "" {
 		t.Errorf("site (-got +want):\n%s", diff)

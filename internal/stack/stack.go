@@ -310,7 +310,7 @@ func (s *Stack) mosquittoConfig(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := mosquitto.Config(broker, false)
+	text, err := mosquitto.Config(mosquitto.Options{Broker: broker, Dir: dir})
 	if err != nil {
 		return "", err
 	}

@@ -229,10 +229,21 @@ func (v Value) ItemsOrOne() []Value {
 // Text reads v with parse, into dst. It leaves dst alone and returns false if v
 // is absent or has a fault; want says what v should be.
 func Text[T any](v Value, dst *T, want string, parse func(string) (T, error)) bool {
+	return scalar(v, dst, want, parse, "!!str")
+}
+
+// Moment reads v as Text does, also where YAML takes it for a date: people write
+// times without quotes.
+func Moment[T any](v Value, dst *T, want string, parse func(string) (T, error)) bool {
+	return scalar(v, dst, want, parse, "!!str", "!!timestamp")
+}
+
+// scalar reads v, which must have one of the tags.
+func scalar[T any](v Value, dst *T, want string, parse func(string) (T, error), tags ...string) bool {
 	if !v.Given() {
 		return false
 	}
-	if v.node.Kind != yaml.ScalarNode || v.node.Tag != "!!str" {
+	if v.node.Kind != yaml.ScalarNode || !slices.Contains(tags, v.node.Tag) {
 		hint := ""
 		if v.node.Kind == yaml.ScalarNode && want == "text" {
 			hint = "; put it in quotes"

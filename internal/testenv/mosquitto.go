@@ -33,6 +33,7 @@ type brokerOptions struct {
 	lines       []string
 	persistence bool
 	tls         bool
+	files       TLS // of a client, with a configuration that wants TLS
 }
 
 // WithConfig adds lines to the broker's configuration.
@@ -58,6 +59,12 @@ func WithTLS() BrokerOption {
 	return func(o *brokerOptions) { o.tls = true }
 }
 
+// WithFilesOf says how a client proves itself to a broker whose configuration
+// file wants TLS.
+func WithFilesOf(client TLS) BrokerOption {
+	return func(o *brokerOptions) { o.files = client }
+}
+
 // Mosquitto starts a broker. Without options nothing is tuned: 20 messages in
 // flight, 1,000 queued for a client, nothing on disk, everybody let in.
 func Mosquitto(t testing.TB, options ...BrokerOption) *Broker {
@@ -67,14 +74,14 @@ func Mosquitto(t testing.TB, options ...BrokerOption) *Broker {
 		option(&o)
 	}
 	path := Program(t, "mosquitto")
-	b := &Broker{dir: t.TempDir()}
+	b := &Broker{dir: t.TempDir(), TLS: o.files}
 	if o.tls {
 		b.TLS = NewTLS(t)
 	}
 	listen(t, func(port int) (*Server, error) {
 		b.Addr = fmt.Sprintf("127.0.0.1:%d", port)
 		b.URL = "tcp://" + b.Addr
-		if o.tls {
+		if b.TLS != (TLS{}) {
 			b.URL = "ssl://" + b.Addr
 		}
 		file := filepath.Join(b.dir, "mosquitto.conf")

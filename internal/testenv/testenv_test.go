@@ -9,9 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -131,42 +128,6 @@ func TestMosquittoTLS(t *testing.T) {
 	config = &tls.Config{RootCAs: config.RootCAs}
 	if err := refused(t, clientOptions(broker, "without").SetTLSConfig(config)); err == nil {
 		t.Error("a client without a certificate is let in")
-	}
-}
-
-// What the shipped file has in comments, for loggers over TLS, works once its
-// "#" are taken away.
-func TestShippedListenerForLoggers(t *testing.T) {
-	files, port := testenv.NewTLS(t), strconv.Itoa(testenv.FreePort(t))
-	passwords := filepath.Join(t.TempDir(), "passwords")
-	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "ipal-01", "tempe").CombinedOutput(); err != nil {
-		t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
-	}
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	active := regexp.MustCompile(`(?m)^#(\w)`).ReplaceAllString(string(text), "$1")
-	active = strings.NewReplacer(
-		"listener 8883", "listener "+port,
-		"/etc/mosquitto/certs/server.pem", files.ServerCertFile,
-		"/etc/mosquitto/certs/server.key", files.ServerKeyFile,
-		"/etc/mosquitto/passwords", passwords,
-	).Replace(active)
-	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(active), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	broker := testenv.Mosquitto(t, testenv.WithConfigFile(file))
-	connect(t, broker, "on this machine, without a password")
-	options := func(id, password string) *paho.ClientOptions {
-		o := paho.NewClientOptions().AddBroker("ssl://localhost:" + port).SetClientID(id)
-		return o.SetTLSConfig(&tls.Config{RootCAs: clientTLS(t, files).RootCAs}).SetUsername("ipal-01").SetPassword(password)
-	}
-	connectWith(t, options("logger", "tempe"))
-	if err := refused(t, options("stranger", "tahu")); err == nil {
-		t.Error("a logger with a wrong password is let in")
 	}
 }
 

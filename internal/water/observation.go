@@ -25,4 +25,17 @@ type Observation struct {
 	Flag      Flag      // the worst that any test said
 	Time      time.Time // when the water was sampled, UTC
 	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
+	Result    *Result   // what else the laboratory says; nil for every method but Lab and LabSuperseded
+	// Maintenance says that people worked on the sensor: Flag is Bad or Missing,
+	// and nobody is told of the value.
+	Maintenance bool
+	// Estimation says how Value was calculated. It is nil unless Method is
+	// Estimate, and may be nil even then.
+	Estimation *Estimation
+}
+
+// An Estimation is what is known of a calculated value beside the value.
+type Estimation struct {
+	Model     string  // names the relation that it was calculated by; lower case letters, digits and '-'
+	Low, High float64 // 95 of 100 measured values are expected between them, in the parameter's unit
 }

@@ -17,6 +17,7 @@ const (
 	BadTime        Reason = "bad_time"        // a sample's time cannot be true, or cannot be read
 	BadValue       Reason = "bad_value"       // a value is not a number
 	DuplicateKey   Reason = "duplicate_key"   // a sample names a parameter, or its time, twice
+	BadNotice      Reason = "bad_notice"      // a message of maintenance or calibration that can't be followed
 	Refused        Reason = "refused"         // InfluxDB took the request, and not this point
 	Damaged        Reason = "damaged"         // a piece of the spool could not be read back from the disk
 )
@@ -25,6 +26,6 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Malformed, TooLarge, TooDeep, TooMany, NoReading, UnknownTopic, UnknownStation,
-		NoTime, BadTime, BadValue, DuplicateKey, Refused, Damaged,
+		NoTime, BadTime, BadValue, DuplicateKey, BadNotice, Refused, Damaged,
 	}
 }
