@@ -90,7 +90,7 @@ func (k kit) board(name, from, to, refresh string) *board {
 		Tags: []string{"tofuwatch", k.tag()}, SchemaVersion: schemaVersion,
 		GraphTooltip: 1, Timezone: k.in.TimeZone.String(), Refresh: refresh,
 		Time: timeRange{from, to}, Templating: variables{[]Variable{}}, Annotations: annotations{[]Annotation{}},
-		Links: []Link{{Title: k.t("other_boards"), Type: "dashboards", Tags: []string{k.tag()}, IncludeVars: true, KeepTime: true}},
+		Links: []Link{{Title: k.t("other_boards"), Type: "dashboards", Tags: []string{k.tag()}, AsDropdown: true, IncludeVars: true, KeepTime: true}},
 	}}
 	if title := k.in.Site; title != "" {
 		b.Description += " · " + title
@@ -314,7 +314,7 @@ func (k kit) columns(p *Panel, columns ...column) {
 	index, rename := make(map[string]int), make(map[string]string)
 	var names []string
 	for i, c := range columns {
-		if width, ok := widths[c.key]; ok && len(columns) < 10 {
+		if width, ok := widths[c.key]; ok {
 			c.props = append(slices.Clone(c.props), Property{"custom.minWidth", width})
 		}
 		for i, p := range c.props {
@@ -562,12 +562,13 @@ func (k kit) parameterVariable(matchers string, multi bool) Variable {
 func (b *board) variables(vs ...Variable) { b.Templating.List = vs }
 
 // annotate marks, in all time series, what alerts told and when people worked on
-// sensors, at the stations that a matcher names.
+// sensors, at the stations that a matcher names. The marks have no switches: on a
+// phone those would fill half of the page.
 func (b *board) annotate(matchers, where string) {
 	alert := func(key, names, color string) Annotation {
 		ref := prometheus
 		return Annotation{
-			Name: b.t(key), Datasource: &ref, Enable: true, IconColor: color,
+			Name: b.t(key), Datasource: &ref, Enable: true, Hide: true, IconColor: color,
 			Expr: fmt.Sprintf(`max by (station, parameter) (ALERTS{alertname=~%q, alertstate="firing", standing="no", %s})`, names, matchers),
 			Step: "60s", TitleFormat: b.t(key), TextFormat: "{{station}} {{parameter}}",
 		}
@@ -579,9 +580,9 @@ func (b *board) annotate(matchers, where string) {
 		alert("mark_limit", "EffluentOverLimit|RiverOverLimit", vermillion),
 		alert("mark_silent", "SensorSilent|StationOffline", grey),
 		{
-			Name: b.t("mark_maintenance"), Datasource: &ref, Enable: true, IconColor: skyBlue,
-			Query:      `SELECT "note", "by", "scope", "to" FROM "maintenance" WHERE ` + where + ` AND $timeFilter`,
-			TextColumn: "note", TagsColumn: "scope", TimeEndColumn: "to",
+			Name: b.t("mark_maintenance"), Datasource: &ref, Enable: true, Hide: true, IconColor: skyBlue,
+			Query:      `SELECT "note", "who", "scope", "until" FROM "maintenance" WHERE ` + where + ` AND $timeFilter`,
+			TextColumn: "note", TagsColumn: "scope", TimeEndColumn: "until",
 		},
 	}
 }

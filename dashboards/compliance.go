@@ -75,12 +75,13 @@ func (k kit) compliance() *Dashboard {
 	return &b.Dashboard
 }
 
-// complianceColumns are those of a table on limits kept, behind first.
-func (k kit) complianceColumns(p *Panel, first ...column) {
-	k.columns(p, append(first,
-		column{"station", "col_station", []Property{linked(k.toStation(k.t("col_station")))}},
-		column{"parameter", "col_parameter", []Property{mapped(k.parameterTexts())}},
-		column{"kept", "col_kept", []Property{inUnit(percent), withDecimals(1), withThresholds(steps(vermillion, 0.5, orange, 0.95, "transparent")), byThresholds(), background()}},
+// complianceColumns are those of a table on limits kept, and more in their midst.
+func (k kit) complianceColumns(p *Panel, more ...column) {
+	k.columns(p, append([]column{
+		{"kept", "col_kept", []Property{inUnit(percent), withDecimals(1), withThresholds(steps(vermillion, 0.5, orange, 0.95, "transparent")), byThresholds(), background()}},
+		{"station", "col_station", []Property{linked(k.toStation(k.t("col_station")))}},
+		{"parameter", "col_parameter", []Property{mapped(k.parameterTexts())}},
+	}, append(more,
 		column{"kept_samples", "col_kept_samples", []Property{inUnit(percent), withDecimals(1)}},
 		column{"over", "col_over", []Property{inUnit(count)}},
 		column{"judged", "col_judged", []Property{inUnit(count)}},
@@ -91,7 +92,7 @@ func (k kit) complianceColumns(p *Panel, first ...column) {
 		column{"available", "col_available", []Property{inUnit(percent), withDecimals(0), withThresholds(steps(vermillion, 0.75, "transparent")), byThresholds(), background()}},
 		column{"mean_over", "col_mean_over", nil},
 		column{"mean_judged", "col_mean_judged", nil},
-	)...)
+	)...)...)
 }
 
 // historyOptions shows a cell for each day.

@@ -17,28 +17,9 @@ func (k kit) river() *Dashboard {
 	b.annotate(`river=~"$river"`, `"station" =~ /.+/`)
 	state := stateExpr(`river=~"$river"`)
 
-	// How many stations are in each state. 0 is told, not left out.
-	counts := k.stat("river_counts", "none")
-	counts.Options = statOptions{
-		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}}, ColorMode: "background_solid", GraphMode: "none",
-		TextMode: "value_and_name", JustifyMode: "auto", Orientation: "horizontal",
-	}
-	for _, s := range []struct {
-		key   string
-		state int
-		color string
-	}{
-		{"state_far_over", stateFarOver, vermillion},
-		{"state_unusual", stateUnusual, purple},
-		{"state_silent", stateSilent, grey},
-		{"state_over", stateOver, orange},
-		{"state_quiet", stateQuiet, blue},
-	} {
-		t := now(fmt.Sprintf("count((%s) == %d) or vector(0)", state, s.state)).as(s.key)
-		t.LegendFormat = k.t(s.key)
-		counts.Targets = append(counts.Targets, t)
-		counts.override(ofQuery(s.key), called(k.t(s.key)), withThresholds(steps("transparent", 1.0, s.color)))
-	}
+	counts := k.counts("river_counts", state,
+		tally{"state_far_over", stateFarOver, vermillion}, tally{"state_unusual", stateUnusual, purple}, tally{"state_silent", stateSilent, grey},
+		tally{"state_over", stateOver, orange}, tally{"state_quiet", stateQuiet, blue})
 	b.put(5, 8, counts)
 	b.under(4, k.age("river_newest", `time() - max(tofuwatch_reading_timestamp_seconds{method="sensor"})`, k.in.patience().Seconds()))
 
@@ -158,7 +139,7 @@ func (k kit) riverMap(state string) *Panel {
 			map[string]any{"targetField": "latitude", "destinationType": "number"},
 			map[string]any{"targetField": "longitude", "destinationType": "number"},
 		}}},
-		{"sortBy", map[string]any{"sort": []any{map[string]any{"field": "Value"}}}},
+		{"sortBy", map[string]any{"sort": []any{map[string]any{"field": "Value #stations"}}}},
 		{"organize", map[string]any{
 			"excludeByName": map[string]bool{"Time": true}, "indexByName": map[string]int{},
 			"renameByName": map[string]string{"Value #stations": k.t("col_state"), "Value": k.t("col_state"), "name": k.t("col_place")},

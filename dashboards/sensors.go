@@ -27,18 +27,12 @@ func (k kit) sensors() *Dashboard {
 		or max by (station, parameter) (tofuwatch_reading_flag{method="sensor", %[1]s} == 3) * 0 + %[5]d
 		or max by (station, parameter) (tofuwatch_expected_interval_seconds{%[1]s}) * 0 + %[6]d`,
 		of, sensorNever, sensorBad, sensorSilent, sensorSuspect, sensorQuiet)
-	for _, s := range []struct {
-		key   string
-		least int
-		color string
-	}{{"sensors_never", sensorNever, grey}, {"sensors_silent", sensorSilent, grey}, {"sensors_bad", sensorBad, vermillion}, {"sensors_suspect", sensorSuspect, orange}, {"sensors_quiet", sensorQuiet, blue}} {
-		p := k.stat(s.key, "none", now(fmt.Sprintf("count((%s) == %d) or vector(0)", state, s.least)))
-		p.FieldConfig.Defaults.Thresholds = steps("transparent", 1.0, s.color)
-		b.put(4, 4, p)
-	}
+	b.put(5, 10, k.counts("sensors_counts", state,
+		tally{"sensor_never", sensorNever, grey}, tally{"sensor_silent", sensorSilent, grey}, tally{"sensor_bad", sensorBad, vermillion},
+		tally{"sensor_suspect", sensorSuspect, orange}, tally{"sensor_quiet", sensorQuiet, blue}))
 	clocks := k.stat("sensors_clocks", "none", now(`round(sum(increase(tofuwatch_readings_deadlettered_total{reason=~"bad_time|no_time"}[1d]))) or vector(0)`))
 	clocks.FieldConfig.Defaults.Thresholds = steps("transparent", 1.0, orange)
-	b.put(4, 4, clocks)
+	b.under(4, clocks)
 
 	list := k.table("sensors_list",
 		nowTable(state).as("state"),
@@ -58,8 +52,8 @@ func (k kit) sensors() *Dashboard {
 		column{"Value #doubtful", "col_doubtful", []Property{inUnit(percent), withDecimals(0)}},
 	)
 	k.sorted(list, "col_state", true)
-	b.put(14, 14, list)
-	b.put(10, 14, k.alerts("sensors_alerts", `alertname=~"SensorSilent|StationOffline|SensorSuspect", `+of))
+	b.put(11, 14, list)
+	b.put(8, 14, k.alerts("sensors_alerts", `alertname=~"SensorSilent|StationOffline|SensorSuspect", `+of))
 
 	shares := k.table("sensors_day", historyTable(`
 		SELECT sum("expected") AS "expected", sum("valid") / sum("expected") AS "valid", sum("suspect") / sum("expected") AS "suspect", sum("bad") / sum("expected") AS "bad", sum("missing") / sum("expected") AS "missing"
@@ -115,7 +109,7 @@ func (k kit) sensors() *Dashboard {
 	b.put(12, 9, online)
 
 	calibrations := k.table("sensors_calibrations", historyTable(`
-		SELECT "reference", "before", "after_cleaning", "after_calibration", "by" FROM "calibration"
+		SELECT "reference", "before", "after_cleaning", "after_calibration", "who" FROM "calibration"
 		WHERE "station" =~ /^${station:regex}$/ AND $timeFilter GROUP BY "station", "parameter"`))
 	calibrations.TimeFrom = "90d"
 	calibrations.FieldConfig.Defaults.NoValue = k.t("no_calibrations")
@@ -127,7 +121,7 @@ func (k kit) sensors() *Dashboard {
 		column{"before", "col_before", nil},
 		column{"after_cleaning", "col_cleaned", nil},
 		column{"after_calibration", "col_calibrated", nil},
-		column{"by", "col_by", nil},
+		column{"who", "col_by", nil},
 	)
 	k.sorted(calibrations, "col_when", true)
 	b.put(12, 9, calibrations)

@@ -100,3 +100,27 @@ func (k kit) age(key, expr string, patience float64) *Panel {
 	p.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
 	return p
 }
+
+// A tally is one line of a panel of counts: how many of a query have a state.
+type tally struct {
+	key   string
+	state int
+	color string
+}
+
+// counts shows how many stations or sensors are in each state, one below the
+// other. 0 is told, not left out.
+func (k kit) counts(key, state string, tallies ...tally) *Panel {
+	p := k.stat(key, "none")
+	p.Options = statOptions{
+		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}}, ColorMode: "background_solid", GraphMode: "none",
+		TextMode: "value_and_name", JustifyMode: "auto", Orientation: "horizontal",
+	}
+	for _, c := range tallies {
+		t := now(fmt.Sprintf("count((%s) == %d) or vector(0)", state, c.state)).as(c.key)
+		t.LegendFormat = k.t(c.key)
+		p.Targets = append(p.Targets, t)
+		p.override(ofQuery(c.key), called(k.t(c.key)), withThresholds(steps("transparent", 1.0, c.color)))
+	}
+	return p
+}

@@ -94,9 +94,9 @@ func byHand(t *testing.T, s *stack.Stack, now time.Time) []byte {
 			}
 		}
 		lines = influx.Encode(lines, all)
-		lines = fmt.Appendf(lines, "maintenance,scope=all,station=%s to=%di,by=\"Sari\",note=\"cleaning\" %d\n",
+		lines = fmt.Appendf(lines, "maintenance,scope=all,station=%s until=%di,who=\"Sari\",note=\"cleaning\" %d\n",
 			stations[i].ID, now.Add(-time.Hour).UnixMilli(), now.Add(-2*time.Hour).UnixNano())
-		lines = fmt.Appendf(lines, "calibration,parameter=ph,station=%s reference=7,before=7.1,after_cleaning=7.05,after_calibration=7,by=\"Sari\" %d\n",
+		lines = fmt.Appendf(lines, "calibration,parameter=ph,station=%s reference=7,before=7.1,after_cleaning=7.05,after_calibration=7,who=\"Sari\" %d\n",
 			stations[i].ID, now.AddDate(0, 0, -9).UnixNano())
 	}
 	return lines

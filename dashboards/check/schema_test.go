@@ -96,9 +96,11 @@ func measurements(t *testing.T) map[string]measurement {
 			take(influx.EncodeRemovals(nil, []water.Removal{{Station: station, Influent: station, Parameter: p, Span: span, Start: time.Unix(0, 0)}}))
 		}
 	}
-	// What people note of their work on sensors.
-	take([]byte("maintenance,scope=all,station=ipal-01 to=0i,by=\"\",note=\"\" 0\n"))
-	take([]byte("calibration,parameter=ph,station=ipal-01 reference=7,before=7,after_cleaning=7,after_calibration=7,by=\"\",note=\"\" 0\n"))
+	check := water.Check{Reference: 7, Before: 7.1, AfterCleaning: 7, AfterCalibration: 7}
+	take(influx.EncodeCare(nil, ingest.Outcome{
+		Maintenance: []water.Maintenance{{Station: station, By: "Sari", Note: "cleaning"}},
+		Visits:      []water.Visit{{Station: station, Parameter: parameters.All()[0], Check: check, By: "Sari", Note: "buffer"}},
+	}))
 	return all
 }
 
