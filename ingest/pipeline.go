@@ -28,6 +28,9 @@ type Spool interface {
 type Observer interface {
 	// Observe gets the observations of one message, in the order of the payload.
 	Observe(observations []water.Observation)
+	// Correct gets what a message corrects of earlier ones, after Observe got its
+	// observations.
+	Correct(corrections []water.Correction)
 	// Online tells that a station connected or went away.
 	Online(station *water.Station, online bool)
 }
@@ -52,13 +55,17 @@ type Options struct {
 	Loggers    map[string]Logger         // by ID of their station; one that is absent is a zero Logger
 	Zone       *time.Location            // of times without one; nil: UTC
 	Parameters *water.Parameters
-	Care       Care // nil: nobody works on sensors
+	Judge      *quality.Judge // nil: one with the defaults, that nobody saves
+	Care       Care           // nil: nobody works on sensors
 	// Refused is called when the spool refused an outcome: its message was not
 	// acknowledged, and comes again only on another connection. It must not block.
 	Refused func(error)
 	// Derive returns what can be calculated from the observations of a message,
 	// such as estimates. It must not change them. Nil derives nothing.
 	Derive func(observations []water.Observation) []water.Observation
+	// Revise returns what Derive would give now in the place of what it gave beside
+	// an observation, which was corrected. Nil revises nothing.
+	Revise func(corrected water.Observation) (revised water.Observation, ok bool)
 }
 
 // A Pipeline decides what becomes of messages.
@@ -72,8 +79,9 @@ type Pipeline struct {
 	places   map[string]*place // by ID of the station
 	devices  map[string]*place // by what messages call its logger, in lower case
 
-	mu      sync.Mutex
-	decoded payload.Decoded // scratch
+	mu       sync.Mutex
+	decoded  payload.Decoded // scratch
+	admitted []water.Reading // scratch
 
 	received []atomic.Uint64 // messages: one a source, one for the rest, and one for notices
 	ignored  atomic.Uint64   // keys that name no parameter, also in messages that are looked at again
@@ -88,6 +96,9 @@ type place struct {
 
 // NewPipeline returns a pipeline that ends in spool and tells observer.
 func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *Pipeline {
+	if o.Judge == nil && o.Parameters != nil {
+		o.Judge = quality.NewJudge(o.Parameters, quality.DefaultsAt)
+	}
 	p := &Pipeline{
 		o: o, spool: spool, observer: observer, log: log,
 		faults:   newFaultLog(log),
@@ -126,7 +137,7 @@ func (p *Pipeline) Handle(msg Message) {
 	}
 	source, named := p.source(msg.Topic)
 	p.received[source].Add(1)
-	o := p.decide(msg, source, named, nil)
+	o := p.decide(msg, source, named, p.o.Judge.Judge, nil)
 	for _, l := range o.DeadLetters {
 		p.faults.deadLettered(l)
 	}
@@ -144,11 +155,23 @@ func (p *Pipeline) Handle(msg Message) {
 // Keep shows an outcome to the observer and gives it to the spool, which calls
 // done.
 func (p *Pipeline) Keep(o Outcome, done func(error)) {
+	if corrections := o.Corrections; len(corrections) > 0 {
+		told := done
+		done = func(err error) {
+			if err != nil {
+				p.o.Judge.Lost(corrections)
+			}
+			told(err)
+		}
+	}
 	if p.o.Care != nil {
 		p.o.Care.Keep(o.Maintenance, o.Visits, o.Observations)
 	}
 	if len(o.Observations) > 0 {
 		p.observer.Observe(o.Observations)
+	}
+	if len(o.Corrections) > 0 {
+		p.observer.Correct(o.Corrections)
 	}
 	p.spool.Append(o, done)
 }
@@ -193,16 +216,31 @@ func (p *Pipeline) place(s *Source, by named, device payload.Device) *place {
 	return nil
 }
 
-// Decide says what becomes of msg and changes nothing: "now" is msg.Received.
+// A judgement is what is made of readings that can be used.
+type judgement func(quality.Batch) ([]water.Observation, []water.Correction)
+
+// look judges readings by themselves, and not beside others of their sensors.
+func (p *Pipeline) look(b quality.Batch) ([]water.Observation, []water.Correction) {
+	return p.o.Judge.Look(b), nil
+}
+
+// Decide says what becomes of msg and changes nothing: "now" is msg.Received. Its
+// readings are judged by themselves, and not beside others of their sensors.
 func (p *Pipeline) Decide(msg Message) Outcome {
 	source, by := p.source(msg.Topic)
-	return p.decide(msg, source, by, nil)
+	return p.decide(msg, source, by, p.look, nil)
+}
+
+// Judge decides on msg as Handle does. What it returns is for Keep.
+func (p *Pipeline) Judge(msg Message) Outcome {
+	source, by := p.source(msg.Topic)
+	return p.decide(msg, source, by, p.o.Judge.Judge, nil)
 }
 
 // decide is Decide for a message whose source is known. It calls tell, if that
 // is not nil, with each fault as it is met: a dead letter tells of the first of
 // its reason only.
-func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLetter)) Outcome {
+func (p *Pipeline) decide(msg Message, source int, by named, judge judgement, tell func(DeadLetter)) Outcome {
 	o := Outcome{Topic: msg.Topic, Received: msg.Received}
 	refuse := func(reason water.Reason, detail string, readings int) {
 		if tell != nil {
@@ -253,9 +291,11 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 	}
 	at := door{received: msg.Received, retained: msg.Retained, source: s, zone: p.o.Zone}
 	var device payload.Device
+	p.admitted = p.admitted[:0]
 	for i := range d.Readings {
 		r := &d.Readings[i]
 		if i == 0 || !slices.Equal(device, r.Device) {
+			p.judge(&o, at.place, judge)
 			device = r.Device
 			at.place, at.checked = p.place(s, by, device), time.Time{}
 		}
@@ -267,19 +307,9 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 			refuse(reason, detail, 1)
 			continue
 		}
-		if o.Observations == nil {
-			o.Observations = make([]water.Observation, 0, len(d.Readings)-i)
-		}
-		value, flag := quality.Judge(at.place.station, r.Reading)
-		maintenance := p.o.Care != nil && p.o.Care.During(at.place.station, r.Parameter, r.Time)
-		if maintenance && flag != water.Missing {
-			flag = water.Bad
-		}
-		o.Observations = append(o.Observations, water.Observation{
-			Station: at.place.station, Parameter: r.Parameter, Method: water.Sensor,
-			Value: value, Flag: flag, Time: r.Time, Maintenance: maintenance,
-		})
+		p.admitted = append(p.admitted, r.Reading)
 	}
+	p.judge(&o, at.place, judge)
 	if unknown > 0 {
 		refuse(water.UnknownStation, unknownStation(by, stranger), unknown)
 	}
@@ -287,7 +317,38 @@ func (p *Pipeline) decide(msg Message, source int, by named, tell func(DeadLette
 		// Behind all that was sent, so that the values of a sample stay neighbours.
 		o.Observations = append(o.Observations, p.o.Derive(o.Observations)...)
 	}
+	if p.o.Revise != nil {
+		for _, c := range o.Corrections {
+			if revised, ok := p.o.Revise(c.Observation); ok && c.Flag != c.Was {
+				o.Corrections = append(o.Corrections, water.Correction{Observation: revised, Was: c.Was})
+			}
+		}
+	}
 	return o
+}
+
+// judge adds to o what becomes of the readings that were admitted, all of one
+// place.
+func (p *Pipeline) judge(o *Outcome, at *place, judge judgement) {
+	if len(p.admitted) == 0 {
+		return
+	}
+	observations, corrections := judge(p.batch(at.station, water.Sensor, p.admitted, o.Received))
+	if o.Observations == nil { // as almost always: one message, one station
+		o.Observations, o.Corrections = observations, corrections
+	} else {
+		o.Observations = append(o.Observations, observations...)
+		o.Corrections = append(o.Corrections, corrections...)
+	}
+	p.admitted = p.admitted[:0]
+}
+
+func (p *Pipeline) batch(s *water.Station, method water.Method, readings []water.Reading, received time.Time) quality.Batch {
+	b := quality.Batch{Station: s, Method: method, Readings: readings, Received: received}
+	if p.o.Care != nil {
+		b.Maintained = p.o.Care.During
+	}
+	return b
 }
 
 // An Explanation is what becomes of a message, in every detail.
@@ -308,7 +369,7 @@ func (p *Pipeline) Explain(msg Message) Explanation {
 	}
 	defer func() { p.decoded.OnIgnored = nil }()
 	source, by := p.source(msg.Topic)
-	e.Outcome = p.decide(msg, source, by, func(l DeadLetter) { e.Refused = append(e.Refused, l) })
+	e.Outcome = p.decide(msg, source, by, p.look, func(l DeadLetter) { e.Refused = append(e.Refused, l) })
 	return e
 }
 

@@ -2,6 +2,7 @@
 package ingester
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
 	"tofuwatch/ingest/summary"
 	"tofuwatch/internal/estimate"
@@ -39,13 +41,22 @@ import (
 type Options struct {
 	SpoolLimit int64                // bytes that the spool may take; 0 means spool.DefaultLimit
 	Registry   *prometheus.Registry // where the metrics are registered; nil means a new one
+
+	// Clock returns, of a time of ours, the time where the stations are; nil means
+	// ours. Only a simulation has another.
+	Clock func(time.Time) time.Time
 }
 
 // Times of the service.
 const (
-	saveEvery    = 2 * time.Second
-	probeEvery   = time.Second
-	shutdownTime = 5 * time.Second
+	saveEvery = 2 * time.Second
+	// What readings are judged by is larger than the latest values, and is made
+	// again from the spool after a crash: it is saved less often, unless the spool
+	// grows by much meanwhile.
+	saveJudgeEvery = 10 * time.Minute
+	saveJudgeAfter = 64 << 20 // bytes
+	probeEvery     = time.Second
+	shutdownTime   = 5 * time.Second
 )
 
 // Run is the service: it ingests until ctx is done, which is no error, and
@@ -65,7 +76,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return err
 	}
 	defer i.client.Close()
-	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.pipeline.Handle, log.With("component", "mqtt"))
+	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
 	keeper, err := i.keeper()
 	if err != nil {
 		return errors.Join(err, i.close())
@@ -139,11 +150,17 @@ type ingester struct {
 	stations map[string]*water.Station // by ID
 	log      *slog.Logger
 	exporter *alerts.Exporter
+	judge    *quality.Judge
 	care     *care.Book
 	spool    *spool.Spool
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+	clock    func(time.Time) time.Time
+
+	judgeAfter   uint64 // by how much the spool grows until the judge is saved
+	judgeSaved   uint64 // the spool's position when it was
+	judgeSavedAt time.Time
 
 	spoolLimit int64                // bytes
 	register   *laboratory.Register // nil until the first import
@@ -157,12 +174,15 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log, clock: o.Clock}
+	if i.clock == nil {
+		i.clock = func(t time.Time) time.Time { return t }
+	}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
 	}
 	i.exporter = alerts.NewExporter(i.stations)
-	i.exporter.Judge(s.Limits(), time.Now)
+	i.exporter.Judge(s.Limits(), func() time.Time { return i.clock(time.Now()) })
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
 	if err != nil {
 		// Values that come in replace it; nothing of the readings is lost.
@@ -176,10 +196,17 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		}
 		log.Error("maintenance and visits start empty, the damaged file is kept beside; give past visits once more for drift to be corrected", "err", err)
 	}
+	decides := PipelineOptions(s)
+	i.judge = decides.Judge
+	i.judgeAfter = min(saveJudgeAfter, uint64(cmp.Or(o.SpoolLimit, spool.DefaultLimit))/16)
+	i.judgeSavedAt = time.Now()
+	if i.judgeSaved, err = i.judge.Load(i.judgeFile(), i.stations, s.Parameters); err != nil {
+		log.Error("readings are judged without those before, but for what is in the spool: for some hours a stuck sensor may not be found", "err", err)
+	}
 	i.spool, err = spool.Open(spool.Options{
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, EncodeCare: influx.EncodeCare, CountReadings: influx.CountReadings,
-		RestoreFrom: min(position, carePosition),
+		RestoreFrom: min(position, carePosition, i.judgeSaved),
 		Restore: func(r spool.Record) {
 			maintenance, visits, err := influx.DecodeCare(r.Lines, i.stations, s.Parameters)
 			if err != nil {
@@ -189,8 +216,20 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.care.Keep(maintenance, visits, observations)
+			if r.Corrections {
+				if r.Position >= position {
+					i.exporter.CorrectAt(r.Received, corrected(observations))
+				}
+				return
+			}
+			others := r.Position >= min(position, carePosition)
+			if others {
+				i.care.Keep(maintenance, visits, observations)
+			}
 			i.care.Mark(observations)
+			if r.Position >= i.judgeSaved {
+				i.judge.Restore(r.Received, observations) // and makes the corrections again
+			}
 			if r.Position >= position {
 				i.exporter.ObserveAt(r.Received, observations)
 			}
@@ -204,8 +243,8 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, errors.Join(err, i.spool.Close())
 	}
-	decides := PipelineOptions(s)
-	decides.Stations, decides.Care, decides.Derive = i.stations, i.care, estimates.Derive
+	decides.Stations, decides.Care = i.stations, i.care
+	decides.Derive, decides.Revise = estimates.Derive, estimates.Revise
 	decides.Refused = func(error) { i.refused.Store(true) }
 	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
@@ -221,16 +260,52 @@ func (i *ingester) keeper() (*summary.Keeper, error) {
 	return summary.New(summary.Options{
 		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
 		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
-		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",", Now: time.Now,
+		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",",
+		Now: func() time.Time { return i.clock(time.Now()) },
 	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
 }
 
+// corrected are corrections of which it is not known what they correct.
+func corrected(observations []water.Observation) []water.Correction {
+	corrections := make([]water.Correction, len(observations))
+	for i, o := range observations {
+		corrections[i].Observation = o
+	}
+	return corrections
+}
+
+// handle decides what becomes of a message, by the time where it was sent.
+func (i *ingester) handle(m ingest.Message) {
+	m.Received = i.clock(m.Received)
+	i.pipeline.Handle(m)
+}
+
 func (i *ingester) close() error {
-	err := errors.Join(i.save(), i.spool.Close())
+	err := errors.Join(i.saveJudge(), i.save(), i.spool.Close())
 	if i.register != nil {
 		err = errors.Join(err, i.register.Close())
 	}
 	return err
+}
+
+func (i *ingester) judgeFile() string { return filepath.Join(i.site.DataDir, "quality") }
+
+// saveJudge makes durable what readings are judged by.
+func (i *ingester) saveJudge() error {
+	position := i.spool.End()
+	i.judgeSavedAt = time.Now()
+	if err := i.judge.Save(i.judgeFile(), position); err != nil {
+		return err
+	}
+	i.judgeSaved = position
+	return nil
+}
+
+// judgeDue reports whether saveJudge is due. A spool that is full waits for it: it
+// keeps what would have to be judged again.
+func (i *ingester) judgeDue() bool {
+	grown := i.spool.End() - i.judgeSaved
+	return grown > 0 && (grown >= i.judgeAfter || time.Since(i.judgeSavedAt) >= saveJudgeEvery || i.spool.Writable() != nil)
 }
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
@@ -250,7 +325,7 @@ func (i *ingester) save() error {
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
-	i.spool.Restored(position)
+	i.spool.Restored(min(position, i.judgeSaved))
 	return nil
 }
 
@@ -258,6 +333,12 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
+		if i.judgeDue() {
+			if err := i.saveJudge(); err != nil {
+				i.log.Error("what readings are judged by was not saved; after a crash it comes from the spool", "err", err)
+			}
+			saved = 0 // the spool can let go of more
+		}
 		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
@@ -366,6 +447,7 @@ func PipelineOptions(s *site.Site) ingest.Options {
 	}
 	return ingest.Options{
 		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+		Judge: quality.NewJudge(s.Parameters, s.Settings),
 	}
 }
 

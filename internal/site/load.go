@@ -16,6 +16,7 @@ import (
 
 	"tofuwatch/alerts/standards"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
 )
@@ -131,13 +132,14 @@ type loader struct {
 	stations   map[string]int          // line of each station's id
 	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
-	inlets     []strict.Value // what is named as the inlet of a plant
-	framed     bool // a station says what its binary frames are
-	arrives    bool // a station takes the time of a message's arrival
+	inlets     []strict.Value     // what is named as the inlet of a plant
+	written    map[string]written // the site's own tests, by parameter code
+	framed     bool               // a station says what its binary frames are
+	arrives    bool               // a station takes the time of a message's arrival
 }
 
 func (l *loader) site(v strict.Value) *Site {
-	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "maintenance", "stations", "imports", "recipients", "smtp")
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "tests", "maintenance", "stations", "imports", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
@@ -152,8 +154,10 @@ func (l *loader) site(v strict.Value) *Site {
 	mqtt := root.Key("mqtt").Required("with broker and client_id")
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
+	s.Tests = l.siteTests(root.Key("tests"))
 	strict.Text(root.Key("maintenance").Section("longest").Key("longest"), &s.LongestMaintenance, "a duration such as 4h", duration)
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	l.fitSiteTests(s.Stations)
 	s.Imports = l.allImports(root.Key("imports"))
 	s.MQTT = l.mqtt(mqtt) // its sources name parameters and stations
 	s.Recipients = l.allRecipients(root.Key("recipients"))
@@ -419,7 +423,7 @@ func (l *loader) station(v strict.Value) Station {
 			}
 		}
 	}
-	st.Instruments = l.instruments(s.Key("parameters"), interval)
+	st.Instruments, st.Tests = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
 	st.Treatment = l.treatment(s.Key("treatment"), st.Kind)
 	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
@@ -444,18 +448,27 @@ func position(s strict.Section) (latitude, longitude float64) {
 }
 
 // instruments reads what a station is expected to report. "ph:" is "ph: {}".
-func (l *loader) instruments(v strict.Value, interval time.Duration) map[string]water.Instrument {
+func (l *loader) instruments(v strict.Value, interval time.Duration) (map[string]water.Instrument, map[string]quality.Overrides) {
 	instruments := make(map[string]water.Instrument)
+	var tests map[string]quality.Overrides
 	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
 		i := water.Instrument{Parameter: p, Min: p.Min, Max: p.Max, Interval: interval}
 		if !e.Null() {
-			s := e.Section("range", "interval")
+			s := e.Section("range", "interval", "tests")
 			s.Key("range").Span(&i.Min, &i.Max)
 			strict.Text(s.Key("interval"), &i.Interval, "a duration such as 2m", duration)
+			if at := s.Key("tests"); at.Given() {
+				if tests == nil {
+					tests = make(map[string]quality.Overrides)
+				}
+				var w written
+				tests[p.Code], w = readTests(at)
+				w.fit(sensor{low: i.Min, high: i.Max, interval: i.Interval}, quality.Overrides{})
+			}
 		}
 		instruments[p.Code] = i
 	})
-	return instruments
+	return instruments, tests
 }
 
 // limits reads a station's own limits. They may be laxer than the law, which is

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
@@ -616,4 +617,53 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSettingsAreJoined(t *testing.T) {
+	s := loaded(t, "testdata/ok/tests.yaml", noEnv)
+	st := s.Stations[0].Station
+	of := func(code string) quality.Settings { return s.Settings(st, s.Parameters.Lookup([]byte(code))) }
+	cod, ph, temperature, bod := of("cod"), of("ph"), of("temperature"), of("bod")
+
+	if got, want := cod.Spike, (quality.Spike{}); got != want { // off here, whatever the site says
+		t.Errorf("spike of cod is %+v, want none", got)
+	}
+	if low, high, ok := cod.GrossRange.Suspect.Bounds(); low != 1 || high != 15000 || !ok {
+		t.Errorf("suspect span of cod is [%v, %v] %t, want the site's [1, 15000]", low, high, ok)
+	}
+	if low, high, ok := cod.GrossRange.Fail.Bounds(); low != 0 || high != 20000 || !ok {
+		t.Errorf("fail span of cod is [%v, %v] %t, want the instrument's [0, 20000]", low, high, ok)
+	}
+	if got, want := cod.RateOfChange, (quality.RateOfChange{Suspect: 1}); got != want {
+		t.Errorf("rate of change of cod is %+v, want 60 a minute, %+v", got, want)
+	}
+	if got, want := cod.FlatLine, (quality.FlatLine{Tolerance: 0.1, Suspect: 30 * time.Minute, Least: 8, ExceptZero: true}); got != want {
+		t.Errorf("flat line of cod is %+v, want %+v", got, want)
+	}
+	if got, want := cod.Attenuated, (quality.Attenuated{Window: 4 * time.Hour, Statistic: quality.StandardDeviation, Suspect: 1, Fail: 0.1, Least: 60}); got != want {
+		t.Errorf("attenuated signal of cod is %+v, want %+v", got, want)
+	}
+	if !cod.Alone || bod.Alone {
+		t.Errorf("comparisons are switched off for cod %t and bod %t, want cod alone", cod.Alone, bod.Alone)
+	}
+	if got, want := cod.Timing, (quality.Timing{Gap: time.Hour, Reception: 12 * time.Hour}); got != want {
+		t.Errorf("timing of cod is %+v, want %+v", got, want)
+	}
+	if got, want := ph.Spike, (quality.Spike{Method: quality.Average, Suspect: 0.5}); got != want {
+		t.Errorf("spike of ph is %+v, want %+v", got, want)
+	}
+	if got := ph.FlatLine; got != (quality.FlatLine{}) {
+		t.Errorf("flat line of ph is %+v, want none", got)
+	}
+	if len(temperature.Climatology) != 0 {
+		t.Errorf("climatology of temperature is %+v, want none", temperature.Climatology)
+	}
+	elsewhere := s.Settings(&water.Station{ID: "bajak-01"}, s.Parameters.Lookup([]byte("temperature")))
+	if got := len(elsewhere.Climatology); got != 2 {
+		t.Errorf("%d seasons of temperature elsewhere, want the site's 2", got)
+	}
+	p := s.Parameters.Lookup([]byte("bod"))
+	if diff := cmp.Diff(bod, quality.Defaults(p, quality.NewSpan(p.Min, p.Max), defaultInterval), cmp.AllowUnexported(quality.Span{})); diff != "" {
+		t.Errorf("settings of bod (-got +want the defaults):\n%s", diff)
+	}
 }

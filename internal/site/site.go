@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // time zones on a machine that has none installed
 
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/table"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
@@ -28,9 +29,12 @@ type Site struct {
 	InfluxDB   InfluxDB
 	Parameters *water.Parameters // the built-in ones and the site's own
 	Stations   []Station         // in the order of the file; at least one
-	Imports    []table.Layout    // what files of laboratories and loggers are like, in the order of the file
-	Recipients []Recipient       // in the order of the file
-	SMTP       *SMTP             // nil if the file has none
+	// Tests are what the site holds readings of a parameter against, by its code.
+	// Settings joins them with the rest.
+	Tests      map[string]quality.Overrides
+	Imports    []table.Layout // what files of laboratories and loggers are like, in the order of the file
+	Recipients []Recipient    // in the order of the file
+	SMTP       *SMTP          // nil if the file has none
 	// LongestMaintenance is when work that was started by message is over at the
 	// latest; 0 if the file does not say.
 	LongestMaintenance time.Duration
@@ -92,6 +96,8 @@ type Station struct {
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
 	Treatment *Treatment       // nil unless the file says of which plant this is the outlet
+	// Tests are what readings are held against here, by parameter code.
+	Tests map[string]quality.Overrides
 	// Maintenance is planned work on the sensors, in the order of the file.
 	Maintenance []water.Maintenance
 	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
