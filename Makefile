@@ -61,6 +61,11 @@ bench: deps tools ## measure ours beside Telegraf on this machine
 scenarios: ## live through three weeks of the whole district, in simulated time, and count the mail
 	cd $(ALLINONE) && go test -tags scenarios -run Scenario -timeout 60m -v $(TESTFLAGS) .
 
+.PHONY: quality-report
+quality-report: ## tell how well quality flags find faults, simulated ones or FILE=record.csv PARAMETER=ph TIME=… VALUE=… LABEL=…
+	@go run ./cmd/tofuwatch quality-report $(if $(FILE),"$(FILE)" --parameter "$(PARAMETER)") \
+		$(if $(TIME),--time "$(TIME)") $(if $(VALUE),--value "$(VALUE)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
+
 .PHONY: bench-import
 bench-import: deps build/tools/influxd ## measure the import of a million rows
 	go test -tags bench -run TestBenchImport -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch

@@ -29,7 +29,7 @@ import (
 	"tofuwatch/alerts"
 	"tofuwatch/alerts/rules"
 	"tofuwatch/ingest"
-	"tofuwatch/ingest/payload"
+	"tofuwatch/internal/ingester"
 	"tofuwatch/internal/simulate"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
@@ -135,20 +135,12 @@ func (p *play) run(t *testing.T) []told {
 	s := p.site(t, w)
 	log := quietly(slog.New(slog.NewTextHandler(t.Output(), nil)), slog.LevelWarn)
 
-	stations := make(map[string]*water.Station)
-	for _, station := range s.Stations {
-		stations[station.ID] = station.Station
-	}
-	exporter := alerts.NewExporter(stations)
+	decides := ingester.PipelineOptions(s)
+	exporter := alerts.NewExporter(decides.Stations)
 	exporter.Judge(s.Limits(), time.Now)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(exporter)
-	var sources []ingest.Source
-	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
-	}
-	pipeline := ingest.NewPipeline(ingest.Options{Sources: sources, Stations: stations, Parameters: s.Parameters},
-		spoolFunc(func(_ ingest.Outcome, done func(error)) { done(nil) }), exporter, slog.New(slog.DiscardHandler))
+	pipeline := ingest.NewPipeline(decides, spoolFunc(func(_ ingest.Outcome, done func(error)) { done(nil) }), exporter, slog.New(slog.DiscardHandler))
 
 	box := new(recorder)
 	configuration, err := alertmanagerConfig(s, &site.SMTP{Host: "127.0.0.1", Port: 25, TLS: "none", From: "tofuwatch@localhost"}, filepath.Join(p.dir, "alertmanager"))
