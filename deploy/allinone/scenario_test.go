@@ -32,7 +32,6 @@ import (
 	"tofuwatch/internal/ingester"
 	"tofuwatch/internal/simulate"
 	"tofuwatch/internal/site"
-	"tofuwatch/internal/water"
 )
 
 // A told is a mail that was sent.
