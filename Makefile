@@ -52,13 +52,9 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 	$(GO_TEST) $(TESTFLAGS) ./...
 	$(call heading,go test: tofuwatch-allinone)
 	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
-<<<<<<< HEAD
 	cd $(ALLINONE) && go test -timeout 20m -run 'Flux|Scenario' . # the race detector refuses code of Flux, and days take it too long
-=======
 	$(call heading,go test: queries of the dashboards)
 	cd $(CHECK) && go vet . && go test -timeout 10m $(TESTFLAGS) .
-	cd $(ALLINONE) && go test -run Flux . # the race detector refuses code of Flux
->>>>>>> fea6ed690429949c1dc1c943f236e498c972bbc0
 	$(call heading,All tests passed)
 
 .PHONY: test-influxdb2

@@ -76,18 +76,13 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return err
 	}
 	defer i.client.Close()
-<<<<<<< HEAD
 	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
-	writer := influx.NewWriter(i.client, InfluxOptions(s), i.spool, log.With("component", "influx"))
-=======
-	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.pipeline.Handle, log.With("component", "mqtt"))
 	keeper, err := i.keeper()
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
 	defer keeper.Close()
 	writer := influx.NewWriter(i.client, InfluxOptions(s), keeper.Watch(i.spool), log.With("component", "influx"))
->>>>>>> fea6ed690429949c1dc1c943f236e498c972bbc0
 
 	registry := o.Registry
 	if registry == nil {
@@ -256,7 +251,20 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	return i, nil
 }
 
-<<<<<<< HEAD
+// keeper returns what makes hours and days of the readings.
+func (i *ingester) keeper() (*summary.Keeper, error) {
+	var plants []summary.Plant
+	for _, p := range i.site.Plants() {
+		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
+	}
+	return summary.New(summary.Options{
+		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
+		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
+		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",",
+		Now: func() time.Time { return i.clock(time.Now()) },
+	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
+}
+
 // corrected are corrections of which it is not known what they correct.
 func corrected(observations []water.Observation) []water.Correction {
 	corrections := make([]water.Correction, len(observations))
@@ -270,19 +278,6 @@ func corrected(observations []water.Observation) []water.Correction {
 func (i *ingester) handle(m ingest.Message) {
 	m.Received = i.clock(m.Received)
 	i.pipeline.Handle(m)
-=======
-// keeper returns what makes hours and days of the readings.
-func (i *ingester) keeper() (*summary.Keeper, error) {
-	var plants []summary.Plant
-	for _, p := range i.site.Plants() {
-		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
-	}
-	return summary.New(summary.Options{
-		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
-		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
-		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",", Now: time.Now,
-	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
->>>>>>> fea6ed690429949c1dc1c943f236e498c972bbc0
 }
 
 func (i *ingester) close() error {

@@ -18,17 +18,12 @@ type PublishOptions struct {
 	Broker   string // as a URL: tcp, ssl, ws or wss
 	Username string
 	Password string
-<<<<<<< HEAD
 	Speed    float64   // simulated seconds a second until the present is reached; up to 1 the past is sent at once
 	Began    time.Time // when the world was at its start; zero is when publishing begins
 	InFlight int       // messages that wait for the broker's acknowledgement; 0 is 100
-=======
-	Speed    float64 // simulated seconds a second until the present is reached; up to 1 the past is sent at once
-	InFlight int     // messages that wait for the broker's acknowledgement; 0 is 100
 	// Skip says which messages are never sent, as where a station fell silent; nil:
 	// all are.
 	Skip func(Message) bool
->>>>>>> fea6ed690429949c1dc1c943f236e498c972bbc0
 }
 
 // How long a run waits at its ends.

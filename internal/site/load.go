@@ -132,15 +132,10 @@ type loader struct {
 	stations   map[string]int          // line of each station's id
 	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
-<<<<<<< HEAD
+	inlets     []strict.Value     // what is named as the inlet of a plant
 	written    map[string]written // the site's own tests, by parameter code
 	framed     bool               // a station says what its binary frames are
 	arrives    bool               // a station takes the time of a message's arrival
-=======
-	inlets     []strict.Value // what is named as the inlet of a plant
-	framed     bool // a station says what its binary frames are
-	arrives    bool // a station takes the time of a message's arrival
->>>>>>> fea6ed690429949c1dc1c943f236e498c972bbc0
 }
 
 func (l *loader) site(v strict.Value) *Site {
