@@ -109,6 +109,7 @@ deps:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=; \
 	command -v mosquitto >/dev/null || missing="mosquitto"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	[ -n "$$missing" ] || exit 0; \
 	if ! command -v apt-get >/dev/null; then \
