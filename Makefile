@@ -76,6 +76,15 @@ test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested agains
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
 
+.PHONY: quality-report
+quality-report: ## tell how well quality flags find faults, simulated ones or FILE=record.csv PARAMETER=ph TIME=… VALUE=… LABEL=…
+	@go run ./cmd/tofuwatch quality-report $(if $(FILE),"$(FILE)" --parameter "$(PARAMETER)") \
+		$(if $(TIME),--time "$(TIME)") $(if $(VALUE),--value "$(VALUE)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
+
+.PHONY: bench-import
+bench-import: deps build/tools/influxd ## measure the import of a million rows
+	go test -tags bench -run TestBenchImport -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch
+
 .PHONY: soak
 soak: deps tools ## run for half an hour, the broker restarted each minute
 	go test -tags soak -run TestSoak -timeout 60m -v $(TESTFLAGS) ./cmd/tofuwatch

@@ -40,6 +40,9 @@ type judge struct {
 	subjects map[subjectKey]*subject
 	tallies  map[tallyKey]*tally
 	late     map[lateKey]lateExceedance
+	// restored says that nobody has collected since the counts came from the disk;
+	// told, that somebody has since they were saved, and saw something new.
+	restored, told bool
 }
 
 // A subject is a parameter at a station that has limits.
@@ -71,7 +74,11 @@ func (s *subject) at(t time.Time) water.Limits {
 // A tally counts the readings of a series past a bound, each sample once.
 type tally struct {
 	live, late uint64
-	counted    sampleTimes
+	// shown is late as it was last collected. What is counted while nobody collects,
+	// as by an import without the ingester, would else be there from the first
+	// scrape on, and increase() would never see it come.
+	shown   uint64
+	counted sampleTimes
 }
 
 type tallyKey struct {
@@ -111,7 +118,11 @@ func newJudge(stations map[string]*water.Station, limits map[string]water.Limits
 			if key := (subjectKey{s, l.Parameter}); judged(l) {
 				j.add(key)
 				for _, m := range judgedMethods {
-					j.tallies[tallyKey{key, l.Bound, m}] = new(tally)
+					t := new(tally)
+					if m == water.Lab {
+						t.counted.most = mostLabRuns
+					}
+					j.tallies[tallyKey{key, l.Bound, m}] = t
 				}
 			}
 		}
@@ -151,14 +162,15 @@ func (j *judge) observe(o *water.Observation, received time.Time) {
 	limits := s.at(o.Time)
 	for i := range limits {
 		l := &limits[i]
-		if l.Judge(o.Value, water.Uncensored, math.NaN()) != water.Exceeds {
+		if l.Judge(o.Value, o.Censor, math.NaN()) != water.Exceeds {
 			continue
 		}
 		t := j.tallies[tallyKey{key, l.Bound, o.Method}]
 		if t == nil || !t.counted.add(o.Time.UnixNano()) {
 			continue
 		}
-		if received.Sub(o.Time) <= s.lateAfter {
+		// A laboratory's result is never of now: the bottle travelled, and BOD takes five days.
+		if o.Method != water.Lab && received.Sub(o.Time) <= s.lateAfter {
 			t.live++
 			continue
 		}
@@ -168,6 +180,14 @@ func (j *judge) observe(o *water.Observation, received time.Time) {
 			unit: l.Unit, bound: l.Bound, limit: l.Value, standard: l.Standard,
 		})
 	}
+}
+
+// past reports whether an observation is past a limit that bound the sample.
+func (j *judge) past(o *water.Observation) bool {
+	s := j.subjects[subjectKey{o.Station, o.Parameter.Code}]
+	return s != nil && o.Flag.Usable() && slices.ContainsFunc(s.at(o.Time), func(l water.Limit) bool {
+		return l.Judge(o.Value, o.Censor, math.NaN()) == water.Exceeds
+	})
 }
 
 // remember keeps of late exceedances that arrive together the newest sample.
@@ -237,9 +257,16 @@ func (j *judge) collect(ch chan<- prometheus.Metric) {
 		gauge(limitInfo, 1, k.standard, k.parameter, string(k.bound), l.title.Indonesian, l.title.English, verified)
 	}
 	for k, t := range j.tallies {
+		late := t.late
+		if j.restored {
+			late = t.shown
+		}
 		count(t.live, k.station.ID, k.parameter, string(k.bound), string(k.method), "live")
-		count(t.late, k.station.ID, k.parameter, string(k.bound), string(k.method), "late")
+		count(late, k.station.ID, k.parameter, string(k.bound), string(k.method), "late")
+		j.told = j.told || t.shown != late
+		t.shown = late
 	}
+	j.restored = false
 	for k, e := range j.late {
 		gauge(lateTimestamp, float64(e.time.UnixMilli())/1e3, k.station.ID, k.parameter, string(k.method))
 		gauge(lateValue, e.value, k.station.ID, k.parameter, string(e.unit), string(k.method))
@@ -275,6 +302,7 @@ type tallyItem struct {
 	Method    water.Method `json:"method"`
 	Live      uint64       `json:"live"`
 	LateOnes  uint64       `json:"late"`
+	Untold    uint64       `json:"late_untold,omitempty"` // of LateOnes, those that nobody has collected yet
 	Counted   [][3]int64   `json:"counted"`
 }
 
@@ -297,7 +325,7 @@ func (j *judge) judgements() judgements {
 	var s judgements
 	for k, t := range j.tallies {
 		if t.live+t.late > 0 {
-			s.Exceedances = append(s.Exceedances, tallyItem{k.station.ID, k.parameter, k.bound, k.method, t.live, t.late, t.counted.saved()})
+			s.Exceedances = append(s.Exceedances, tallyItem{k.station.ID, k.parameter, k.bound, k.method, t.live, t.late, t.late - t.shown, t.counted.saved()})
 		}
 	}
 	slices.SortFunc(s.Exceedances, func(a, b tallyItem) int {
@@ -315,9 +343,11 @@ func (j *judge) judgements() judgements {
 // restore takes up what judgements returned. What is of no station or limit known
 // now is left out.
 func (j *judge) restore(stations map[string]*water.Station, s judgements) {
+	j.restored = true
 	for _, i := range s.Exceedances {
 		if t := j.tallies[tallyKey{subjectKey{stations[i.Station], i.Parameter}, i.Bound, i.Method}]; t != nil {
 			t.live, t.late = i.Live, i.LateOnes
+			t.shown = i.LateOnes - min(i.Untold, i.LateOnes)
 			t.counted.restore(i.Counted)
 		}
 	}

@@ -238,6 +238,9 @@ func TestExceedances(t *testing.T) {
 	flagged := func(f water.Flag) func(*water.Observation) {
 		return func(o *water.Observation) { o.Flag = f }
 	}
+	censored := func(c water.Censor) func(*water.Observation) {
+		return func(o *water.Observation) { o.Censor = c }
+	}
 	by := func(m water.Method) func(*water.Observation) {
 		return func(o *water.Observation) { o.Method = m }
 	}
@@ -259,7 +262,9 @@ func TestExceedances(t *testing.T) {
 		"deviation, no reference": {"temperature", 90, nil, ""},
 		"a daily mean's":          {"tss", 500, nil, ""},
 		"no limit":                {"bod", 1e6, nil, ""},
-		"of a laboratory":         {"cod", 500, by(water.Lab), strings.ReplaceAll(counts(1, 0), "sensor", "lab")},
+		"of a laboratory":         {"cod", 500, by(water.Lab), strings.ReplaceAll(counts(0, 1), "sensor", "lab")}, // however soon it comes
+		"less than more than it":  {"cod", 500, censored(water.Below), ""},
+		"more than the limit":     {"cod", 300, censored(water.Above), counts(1, 0)},
 		"taken back":              {"cod", 500, by(water.LabSuperseded), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -451,11 +456,64 @@ func TestRestart(t *testing.T) {
 				t.Fatalf("Load = %d, %v; want 42", position, err)
 			}
 			send(after, records[cut.replayed:])
+			after.lines(counter) // the first scrape shows what the last one before the restart did
 			after.wants(want, names...)
 			send(after, records)
 			after.wants(want, names...)
 		})
 	}
+}
+
+// Prometheus has to see a counter rise. What was counted while nobody collected
+// shows from the second scrape on, also over a restart.
+func TestLateExceedancesCountedUnseenAreSeenToCome(t *testing.T) {
+	limits := water.Limits{maximum("a", "cod", 300)}
+	file := filepath.Join(t.TempDir(), "latest.json")
+	restarted := func(o *outlet) *outlet {
+		t.Helper()
+		if err := o.Save(file, 1); err != nil {
+			t.Fatal(err)
+		}
+		after := o.restarted(limits)
+		if _, err := after.Load(file, o.parameters); err != nil {
+			t.Fatal(err)
+		}
+		return after
+	}
+	late := func(o *outlet, days int) {
+		result := o.good("cod", 500, noon.Add(-time.Duration(days)*24*time.Hour))
+		result.Method = water.Lab
+		o.observe(result)
+	}
+	seen := func(o *outlet, want int) {
+		t.Helper()
+		lines := strings.ReplaceAll(counts(0, want), "sensor", "lab")
+		if want == 0 {
+			lines = ""
+		}
+		o.wants(lines, counter)
+	}
+	o := newOutlet(t, limits)
+	late(o, 1)
+	seen(o, 1)
+	if !o.Told() {
+		t.Error("got nothing told after a late exceedance was collected")
+	}
+
+	o = restarted(o)
+	if o.Told() {
+		t.Error("got something told right after a restart")
+	}
+	late(o, 2) // unseen, like those of a command that ends
+	late(o, 3)
+	o = restarted(o)
+	seen(o, 1)
+	seen(o, 3)
+	seen(o, 3)
+	o = restarted(o)
+	seen(o, 3)
+	late(o, 3) // counted already
+	seen(o, 3)
 }
 
 func TestRestartWithOtherLimits(t *testing.T) {

@@ -5,16 +5,20 @@ package alerts
 // they measure stays past a limit for a while, so times are kept as runs: any
 // number of regular ones takes as much room as one.
 //
-// There are at most mostRuns, and the run that was added to the longest ago makes
-// room for a new one. So of times without any pattern the last mostRuns are
+// There are at most so many, and the run that was added to the longest ago makes
+// room for a new one. So of times without any pattern the last most are
 // remembered at least. A reading that comes again after it was forgotten counts
 // twice: better than an exceedance that counts for nothing.
 type sampleTimes struct {
 	runs []run // in the order in which they were last added to
+	most int   // runs; 0 means mostRuns
 }
 
 const (
 	mostRuns = 256
+	// mostLabRuns is for samples that somebody takes, days apart and without any
+	// pattern: one each working day for 15 years.
+	mostLabRuns = 4096
 	// longestStep is how far apart two times may be that start a run, in
 	// nanoseconds: an hour. Otherwise live readings would pair with those of a
 	// backlog between them, and neither would find its pattern.
@@ -64,11 +68,18 @@ func (s *sampleTimes) add(t int64) bool {
 			return true
 		}
 	}
-	if len(s.runs) == mostRuns {
+	if len(s.runs) == s.limit() {
 		s.runs = s.runs[:copy(s.runs, s.runs[1:])]
 	}
 	s.runs = append(s.runs, run{first: t, n: 1})
 	return true
+}
+
+func (s *sampleTimes) limit() int {
+	if s.most > 0 {
+		return s.most
+	}
+	return mostRuns
 }
 
 // saved returns the runs as they are saved: first, step and n of each.
@@ -84,7 +95,7 @@ func (s *sampleTimes) saved() [][3]int64 {
 func (s *sampleTimes) restore(saved [][3]int64) {
 	s.runs = nil
 	for _, r := range saved {
-		if len(s.runs) < mostRuns && (r[2] == 1 || r[2] > 1 && r[1] > 0) {
+		if len(s.runs) < s.limit() && (r[2] == 1 || r[2] > 1 && r[1] > 0) {
 			s.runs = append(s.runs, run{r[0], r[1], r[2]})
 		}
 	}

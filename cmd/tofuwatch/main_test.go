@@ -41,8 +41,10 @@ func TestExitStatus(t *testing.T) {
 	}.write(t, good)
 	bad := filepath.Join(dir, "bad.yaml")
 	writeFile(t, bad, "site: semarang\n")
+	results := filepath.Join(dir, "results.csv")
+	writeFile(t, results, "date,COD (mg/L)\n2025-10-05,286.5\n")
 	for _, tt := range []struct {
-		args string // GOOD and BAD stand for site files
+		args string // GOOD and BAD stand for site files, FILE for one of a laboratory
 		want int
 	}{
 		{"", usage},
@@ -66,6 +68,26 @@ func TestExitStatus(t *testing.T) {
 		{"ingest --config GOOD more", usage},
 		{"ingest --config GOOD --spool-mib 0", usage},
 		{"ingest --config GOOD --spool-mib much", usage},
+		{"import", usage},
+		{"import FILE", usage},
+		{"import --config GOOD", usage},
+		{"import FILE --config BAD", usage},
+		{"import FILE --config GOOD --dry-run", failed}, // no column says which station
+		{"import FILE --config GOOD --dry-run --station ipal-01", done},
+		{"import FILE --config GOOD --dry-run --station ipal-09", usage},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --as laboratory", usage},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --as guess", done},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --method estimate", usage},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --decimal ;", usage},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --language jv", usage},
+		{"import FILE --config GOOD --dry-run --station ipal-01 --report /no/such/folder/x.csv", failed},
+		{"import FILE none.csv --config GOOD --dry-run --station ipal-01", failed},
+		{"import FILE --config GOOD --station ipal-01", done},
+		{"decode", usage},
+		{"decode --format tofuwatch more", usage},
+		{"decode --format xml", usage},
+		{"decode --format tofuwatch --config BAD", usage},
+		{"decode --config GOOD", usage},
 		{"deadletter", usage},
 		{"deadletter lst", usage},
 		{"deadletter list", usage},
@@ -105,7 +127,7 @@ func TestExitStatus(t *testing.T) {
 		{"calibrate --config GOOD --station ipal-99 --parameter ph --before 7.1 --reference 7", failed},
 	} {
 		t.Run(strings.ReplaceAll(tt.args, dir, ""), func(t *testing.T) {
-			args := strings.Fields(strings.NewReplacer("GOOD", good, "BAD", bad).Replace(tt.args))
+			args := strings.Fields(strings.NewReplacer("GOOD", good, "BAD", bad, "FILE", results).Replace(tt.args))
 			var stdout, stderr bytes.Buffer
 			if got := run(t.Context(), args, &stdout, &stderr); got != tt.want {
 				t.Errorf("got status %d, want %d\nstandard output: %s\nstandard error: %s", got, tt.want, &stdout, &stderr)

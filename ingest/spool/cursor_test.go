@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"tofuwatch/ingest"
 	"tofuwatch/internal/water"
@@ -125,7 +124,7 @@ func TestSegmentsRemovedByHand(t *testing.T) {
 		"without latest values": options,
 		"with latest values older than the cursor": func(dir string) Options {
 			o := options(dir)
-			o.Restore = func([]byte, time.Time) {}
+			o.Restore = func(Record) {}
 			return o
 		},
 	} {

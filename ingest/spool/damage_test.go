@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -256,7 +255,7 @@ func TestDamageInWhatIsDrained(t *testing.T) {
 		"without latest values": options,
 		"with latest values older than the cursor": func(dir string) Options {
 			o := options(dir)
-			o.Restore = func([]byte, time.Time) {}
+			o.Restore = func(Record) {}
 			return o
 		},
 	} {

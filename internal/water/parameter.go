@@ -57,7 +57,7 @@ var (
 	codePattern  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	aliasPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 	reserved     = []string{"time"}
-	suffixes     = []string{"_qc", "_qc_tests", "_censor", "_model", "_low", "_high"}
+	suffixes     = []string{"_qc", "_qc_tests", "_censor", "_lab", "_analysis", "_sample", "_revision", "_analysed", "_model", "_low", "_high"}
 )
 
 // NewParameters returns the built-in parameters and the site's own beside
