@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tofuwatch/alerts/alertmanager"
 	"tofuwatch/ingest/influx"
 	"tofuwatch/internal/provision"
 )
@@ -17,10 +19,10 @@ const provisionTime = time.Minute
 
 func provisionCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "provision --secrets DIR --grafana DIR --admin DIR --influxdb URL",
-		Short: "Make passwords and InfluxDB tokens for a new site, once",
+		Use:   "provision --secrets DIR --broker DIR --grafana DIR --admin DIR --host NAME --influxdb URL",
+		Short: "Make passwords, certificates and InfluxDB tokens for a new site, once",
 		Long: `Make what programs need to trust each other, for a new site: passwords that nobody
-has chosen, and for InfluxDB 2 its set-up, a token for the ingester (it may write and
+has chosen, the broker's certificate by an authority of the site's own, and for InfluxDB 2 its set-up, a token for the ingester (it may write and
 read the bucket) and one for Grafana (it may read it). What is there already stays, so
 that it can run at every start.`,
 		Args: cobra.NoArgs,
@@ -28,11 +30,14 @@ that it can run at every start.`,
 	var d provision.Dirs
 	cmd.Flags().StringVar(&d.Ingester, "secrets", "", "folder for the ingester's secrets (required)")
 	cmd.Flags().StringVar(&d.Grafana, "grafana", "", "folder for Grafana's secrets (required)")
-	cmd.Flags().StringVar(&d.Admin, "admin", "", "folder for the secrets of InfluxDB's administrator (required)")
+	cmd.Flags().StringVar(&d.Broker, "broker", "", "folder for the broker's certificate and key (required)")
+	cmd.Flags().StringVar(&d.Admin, "admin", "", "folder for the administrator's secrets and the authority's key (required)")
+	hosts := cmd.Flags().StringSlice("host", nil, "name or address by which the broker is reached; may be repeated (required)")
+	site := cmd.Flags().String("site", "tofuwatch", "name of the site, for the authority's certificate")
 	address := cmd.Flags().String("influxdb", "", "where InfluxDB 2 answers, for example http://127.0.0.1:8086 (required)")
 	org := cmd.Flags().String("org", "tofuwatch", "organisation in InfluxDB")
 	bucket := cmd.Flags().String("bucket", "water", "bucket in InfluxDB")
-	for _, name := range []string{"secrets", "grafana", "admin", "influxdb"} {
+	for _, name := range []string{"secrets", "grafana", "broker", "admin", "host", "influxdb"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +48,10 @@ that it can run at every start.`,
 		if err := provision.Passwords(d); err != nil {
 			return err
 		}
-		ctx, cancel := contextWithTimeout(cmd, provisionTime)
+		if err := provision.Certificates(d, *site, *hosts, time.Now); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), provisionTime)
 		defer cancel()
 		return provision.InfluxDB(ctx, influx.Options{URL: u, Org: *org, Bucket: *bucket}, d)
 	}
@@ -65,9 +73,9 @@ func readyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := contextWithTimeout(cmd, readyTime)
+		ctx, cancel := context.WithTimeout(cmd.Context(), readyTime)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(s.HTTP.Listen)+"/readyz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+alertmanager.Reachable(s.HTTP.Listen)+"/readyz", nil)
 		if err != nil {
 			return err
 		}

@@ -88,8 +88,9 @@ stations:
 	holds("tofuwatch_readings_pending", 0)
 	holds("tofuwatch_readings_stored_total", readings)
 	rows := database.Query(t, "water", "SELECT COUNT(cod), SUM(cod) FROM water_quality")
-	if len(rows) != 1 || fmt.Sprint(rows[0]["count"], rows[0]["sum"]) != fmt.Sprint(readings, readings*(readings-1)/2) {
-		t.Errorf("got %v in InfluxDB, want %d readings that add up to %d", rows, readings, readings*(readings-1)/2)
+	want := map[string]any{"count": float64(readings), "sum": float64(readings * (readings - 1) / 2)}
+	if len(rows) != 1 || rows[0]["count"] != want["count"] || rows[0]["sum"] != want["sum"] {
+		t.Errorf("got %v in InfluxDB, want %v", rows, want)
 	}
 	service.Stop()
 

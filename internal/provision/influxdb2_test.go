@@ -3,6 +3,8 @@
 package provision_test
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,6 +38,8 @@ func TestInfluxDB2TokensMayDoWhatTheyMust(t *testing.T) {
 		t.Errorf("the second time secrets changed (-first +second):\n%s", diff)
 	}
 
+	// try returns the answer's status; of InfluxQL, which says 200 to everybody, 403
+	// for an error.
 	try := func(token, method, path, body string) int {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, db.URL+path, strings.NewReader(body))
@@ -47,16 +51,28 @@ func TestInfluxDB2TokensMayDoWhatTheyMust(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(path, "/query") && resp.StatusCode == http.StatusOK && strings.Contains(string(answer), `"error"`) {
+			return http.StatusForbidden
+		}
 		return resp.StatusCode
 	}
 	const (
 		write   = "/api/v2/write?org=tofuwatch&bucket=water"
 		read    = "/query?db=water&q=SHOW+MEASUREMENTS"
 		buckets = "/api/v2/buckets"
-		setup   = "/api/v2/authorizations"
 	)
 	admin, ingester, grafana := first["admin/influxdb.token.all"], first["ingester/influxdb.token"], first["grafana/influxdb.token"]
+	var found struct{ Orgs []struct{ ID string } }
+	db.Org, db.Token = o.Org, admin
+	if err := json.Unmarshal([]byte(get(t, db, "/api/v2/orgs")), &found); err != nil || len(found.Orgs) != 1 {
+		t.Fatalf("got %d organisations and error %v, want 1", len(found.Orgs), err)
+	}
+	org := found.Orgs[0].ID
 	for _, c := range []struct {
 		who, token, method, path, body string
 		allowed                        bool
@@ -64,15 +80,15 @@ func TestInfluxDB2TokensMayDoWhatTheyMust(t *testing.T) {
 		{"nobody", "wrong", http.MethodPost, write, "m v=1", false},
 		{"ingester", ingester, http.MethodPost, write, "water_quality,station=ipal-01 cod=1", true},
 		{"ingester", ingester, http.MethodGet, read, "", true}, // drift is corrected from what is stored
-		{"ingester", ingester, http.MethodPost, buckets, `{"name":"other"}`, false},
-		{"ingester", ingester, http.MethodPost, setup, `{}`, false},
+		{"ingester", ingester, http.MethodPost, buckets, `{"name":"other","orgID":"` + org + `"}`, false},
 		{"grafana", grafana, http.MethodGet, read, "", true},
 		{"grafana", grafana, http.MethodPost, write, "m v=1", false},
 		{"grafana", grafana, http.MethodPost, "/query?db=water&q=DROP+MEASUREMENT+water_quality", "", false},
 		{"administrator", admin, http.MethodGet, buckets, "", true},
 	} {
 		got := try(c.token, c.method, c.path, c.body)
-		if (got/100 == 2) != c.allowed {
+		refused := got == http.StatusUnauthorized || got == http.StatusForbidden
+		if c.allowed && got/100 != 2 || !c.allowed && !refused {
 			t.Errorf("%s: %s %s: got status %d, want allowed %t", c.who, c.method, c.path, got, c.allowed)
 		}
 	}
@@ -100,4 +116,24 @@ func TestInfluxDB2TokensMayDoWhatTheyMust(t *testing.T) {
 	if got, want := provision.InfluxDB(t.Context(), o, d), "all-access token"; got == nil || !strings.Contains(got.Error(), want) {
 		t.Errorf("got error %v, want one with %q", got, want)
 	}
+}
+
+// get returns what InfluxDB answers to whom db.Token says.
+func get(t *testing.T, db *testenv.Database, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, db.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Authorize(req)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: got status %s and error %v, want 200", path, resp.Status, err)
+	}
+	return string(answer)
 }

@@ -1,6 +1,7 @@
 // Package provision makes what programs need to trust each other, at the first
-// start and never again: passwords that nobody has chosen, and for InfluxDB 2 a
-// token for each that may do what it has to and nothing else.
+// start and never again: passwords that nobody has chosen, the broker's
+// certificate, and for InfluxDB 2 a token for each that may do what it has to and
+// nothing else.
 //
 // Whoever runs it a second time finds everything as it was.
 package provision
@@ -13,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/renameio/v2"
 	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
@@ -31,14 +33,18 @@ const (
 	AdminToken      = "influxdb.token.all" // may do everything in InfluxDB
 )
 
+// secretMode lets those read who share the writer's group.
+const secretMode = 0o640
+
 // adminUser is the name of InfluxDB's administrator.
 const adminUser = "admin"
 
 // Dirs are the folders of secrets, one for each who may read them.
 type Dirs struct {
-	Ingester string // MQTTPassword and InfluxDBToken
+	Ingester string // MQTTPassword, InfluxDBToken and the authority's certificate
 	Grafana  string // GrafanaPassword and InfluxDBToken
-	Admin    string // AdminPassword and AdminToken: for people, no program needs them again
+	Broker   string // its certificate and key, and the authority's certificate
+	Admin    string // AdminPassword, AdminToken and the authority's key: for people
 }
 
 // Passwords makes the passwords that are not there yet.
@@ -49,6 +55,31 @@ func Passwords(d Dirs) error {
 	}
 	_, err = secret(d.Grafana, GrafanaPassword)
 	return err
+}
+
+// Certificates makes the site's own authority if there is none, and a certificate
+// of the broker for these hosts unless it has one that is good for 90 days more.
+func Certificates(d Dirs, site string, hosts []string, now func() time.Time) error {
+	authority, err := access.OpenAuthority(d.Admin, site, now)
+	if err != nil {
+		return err
+	}
+	if _, _, err := authority.RenewServer(d.Broker, hosts); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Join(d.Broker, access.ServerKeyFile), secretMode); err != nil {
+		return fmt.Errorf("let the broker read its key: %w", err)
+	}
+	pem, err := os.ReadFile(filepath.Join(d.Admin, access.AuthorityFile))
+	if err != nil {
+		return fmt.Errorf("read the authority's certificate: %w", err)
+	}
+	for _, dir := range []string{d.Broker, d.Ingester} {
+		if err := renameio.WriteFile(filepath.Join(dir, access.AuthorityFile), pem, 0o644, renameio.IgnoreUmask()); err != nil {
+			return fmt.Errorf("write the authority's certificate: %w", err)
+		}
+	}
+	return nil
 }
 
 // InfluxDB sets up an InfluxDB 2 that is new, creates o.Org's bucket if it is
@@ -195,7 +226,7 @@ func write(file, secret string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return fmt.Errorf("make folder for secrets: %w", err)
 	}
-	if err := renameio.WriteFile(file, []byte(secret+"\n"), 0o640, renameio.IgnoreUmask()); err != nil {
+	if err := renameio.WriteFile(file, []byte(secret+"\n"), secretMode, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("write secret: %w", err)
 	}
 	return nil

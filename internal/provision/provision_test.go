@@ -1,11 +1,15 @@
 package provision_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,10 +46,47 @@ func TestEmptySecretIsNoSecret(t *testing.T) {
 	}
 }
 
+func TestBrokerHasACertificateThatTheIngesterTrusts(t *testing.T) {
+	d, hosts := dirs(t), []string{"mosquitto", "broker.example.org", "192.0.2.7"}
+	for range 2 { // the second time nothing changes
+		if err := provision.Passwords(d); err != nil {
+			t.Fatal(err)
+		}
+		if err := provision.Certificates(d, "semarang", hosts, time.Now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(d.Broker, "server.pem"), filepath.Join(d.Broker, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(filepath.Join(d.Ingester, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	for _, host := range hosts {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: roots}); err != nil {
+			t.Errorf("as %s: %v", host, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(d.Broker, "ca.key")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the broker has the authority's key (%v)", err)
+	}
+	info, err := os.Stat(filepath.Join(d.Broker, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := info.Mode(), fs.FileMode(0o640); got != want {
+		t.Errorf("server.key: got mode %v, want %v", got, want)
+	}
+}
+
 func dirs(t *testing.T) provision.Dirs {
 	t.Helper()
 	dir := t.TempDir()
-	return provision.Dirs{Ingester: filepath.Join(dir, "ingester"), Grafana: filepath.Join(dir, "grafana"), Admin: filepath.Join(dir, "admin")}
+	return provision.Dirs{Ingester: filepath.Join(dir, "ingester"), Grafana: filepath.Join(dir, "grafana"), Broker: filepath.Join(dir, "broker"), Admin: filepath.Join(dir, "admin")}
 }
 
 // secrets returns all secrets by file, and fails the test if others may read one.
