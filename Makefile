@@ -65,7 +65,9 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 	$(GO_TEST) $(TESTFLAGS) ./...
 	$(call heading,go test: tofuwatch-allinone)
 	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
-	cd $(ALLINONE) && go test -run Flux . # the race detector refuses code of Flux
+	cd $(ALLINONE) && go test -timeout 20m -run 'Flux|Scenario' . # the race detector refuses code of Flux, and days take it too long
+	$(call heading,go test: what is shipped for other programs)
+	cd deploy/checks && go vet ./... && go test $(TESTFLAGS) ./...
 	$(call heading,All tests passed)
 
 .PHONY: test-influxdb2
@@ -75,6 +77,11 @@ test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested agains
 .PHONY: bench
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
+	cd $(ALLINONE) && go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) .
+
+.PHONY: scenarios
+scenarios: ## live through three weeks of the whole district, in simulated time, and count the mail
+	cd $(ALLINONE) && go test -tags scenarios -run Scenario -timeout 60m -v $(TESTFLAGS) .
 
 .PHONY: quality-report
 quality-report: ## tell how well quality flags find faults, simulated ones or FILE=record.csv PARAMETER=ph TIME=… VALUE=… LABEL=…
@@ -93,7 +100,8 @@ soak: deps tools ## run for half an hour, the broker restarted each minute
 lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint and govulncheck
 	$(call heading,go vet)
 	go vet -tags bench$(comma)deb$(comma)influxdb2$(comma)soak ./...
-	cd $(ALLINONE) && go vet ./...
+	cd $(ALLINONE) && go vet -tags bench$(comma)scenarios ./...
+	cd deploy/checks && go vet ./...
 	$(call heading,golangci-lint: tofuwatch)
 	build/tools/golangci-lint run ./...
 	$(call heading,golangci-lint: tofuwatch-allinone)

@@ -40,6 +40,10 @@ import (
 type Options struct {
 	SpoolLimit int64                // bytes that the spool may take; 0 means spool.DefaultLimit
 	Registry   *prometheus.Registry // where the metrics are registered; nil means a new one
+
+	// Clock returns, of a time of ours, the time where the stations are; nil means
+	// ours. Only a simulation has another.
+	Clock func(time.Time) time.Time
 }
 
 // Times of the service.
@@ -71,7 +75,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return err
 	}
 	defer i.client.Close()
-	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.pipeline.Handle, log.With("component", "mqtt"))
+	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
 	writer := influx.NewWriter(i.client, InfluxOptions(s), i.spool, log.With("component", "influx"))
 
 	registry := o.Registry
@@ -144,6 +148,7 @@ type ingester struct {
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+	clock    func(time.Time) time.Time
 
 	judgeAfter   uint64 // by how much the spool grows until the judge is saved
 	judgeSaved   uint64 // the spool's position when it was
@@ -161,12 +166,15 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log, clock: o.Clock}
+	if i.clock == nil {
+		i.clock = func(t time.Time) time.Time { return t }
+	}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
 	}
 	i.exporter = alerts.NewExporter(i.stations)
-	i.exporter.Judge(s.Limits(), time.Now)
+	i.exporter.Judge(s.Limits(), func() time.Time { return i.clock(time.Now()) })
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
 	if err != nil {
 		// Values that come in replace it; nothing of the readings is lost.
@@ -242,6 +250,12 @@ func corrected(observations []water.Observation) []water.Correction {
 		corrections[i].Observation = o
 	}
 	return corrections
+}
+
+// handle decides what becomes of a message, by the time where it was sent.
+func (i *ingester) handle(m ingest.Message) {
+	m.Received = i.clock(m.Received)
+	i.pipeline.Handle(m)
 }
 
 func (i *ingester) close() error {
