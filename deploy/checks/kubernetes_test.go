@@ -36,11 +36,11 @@ func manifests(t *testing.T) map[string]any {
 				t.Fatalf("%s: %v", file, err)
 			}
 			kind := head.APIVersion + " " + head.Kind
-			make, ok := kinds[kind]
+			fresh, ok := kinds[kind]
 			if !ok {
 				t.Fatalf("%s: no kind %q is known here", file, kind)
 			}
-			object := make()
+			object := fresh()
 			if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
 				t.Errorf("%s: %s: %v", file, kind, err)
 			}

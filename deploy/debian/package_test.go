@@ -64,10 +64,11 @@ stations:
 	holds := func(name string, want float64) {
 		t.Helper()
 		testenv.Eventually(t, func() error {
-			if got, err := metric(port, name); err != nil || got != want {
-				return fmt.Errorf("%s: got %v and error %v, want %v", name, got, err, want)
+			got, err := metric(port, name)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s: got %v, want %v", name, got, want)
 			}
-			return nil
+			return err
 		})
 	}
 	holds("tofuwatch_readings_pending", readings)
@@ -136,10 +137,11 @@ stations:
 	m.start(http, "tofuwatch-allinone")
 	publish(t, fmt.Sprintf("127.0.0.1:%d", mqtt), 10)
 	testenv.Eventually(t, func() error {
-		if got, err := metric(http, "tofuwatch_readings_stored_total"); err != nil || got != 10 {
-			return fmt.Errorf("got %v stored and error %v, want 10", got, err)
+		got, err := metric(http, "tofuwatch_readings_stored_total")
+		if err == nil && got != 10 {
+			err = fmt.Errorf("got %v readings stored, want 10", got)
 		}
-		return nil
+		return err
 	})
 }
 
