@@ -13,6 +13,7 @@ TESTFLAGS ?=
 VULNDB ?= https://vuln.go.dev
 
 ALLINONE := deploy/allinone
+CHECK    := dashboards/check
 GO_TEST  := go test -race -p 2 -timeout 20m
 SUDO     := $(if $(filter-out 0,$(shell id -u)),sudo)
 
@@ -30,6 +31,12 @@ demo: ## run a whole synthetic station network in this terminal; ARGS="--scenari
 	$(call heading,Building tofuwatch-allinone (the first time takes some minutes))
 	cd $(ALLINONE) && $(GO_BUILD) -o ../../build/tofuwatch-allinone .
 	build/tofuwatch-allinone demo $(ARGS)
+
+.PHONY: stack
+stack: deps build/tools/influxd build/tools/alertmanager ## run a synthetic site as separate programs, with a month behind it, and Grafana if there is one; ARGS="-scenario spill"
+	$(GO_BUILD) -o build/tofuwatch ./cmd/tofuwatch
+	$(GO_BUILD) -o build/stack-command ./deploy/stack
+	build/stack-command $(ARGS)
 
 .PHONY: build
 build: ## build tofuwatch and tofuwatch-allinone into build/
@@ -68,6 +75,8 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 	cd $(ALLINONE) && go test -timeout 20m -run 'Flux|Scenario' . # the race detector refuses code of Flux, and days take it too long
 	$(call heading,go test: what is shipped for other programs)
 	cd deploy/checks && go vet ./... && go test $(TESTFLAGS) ./...
+	$(call heading,go test: queries of the dashboards)
+	cd $(CHECK) && go vet . && go test -timeout 10m $(TESTFLAGS) .
 	$(call heading,All tests passed)
 
 .PHONY: test-influxdb2
@@ -108,6 +117,8 @@ lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint
 	cd $(ALLINONE) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,golangci-lint: checks of what is shipped)
 	cd deploy/checks && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
+	$(call heading,golangci-lint: tofuwatch/dashboards/check)
+	cd $(CHECK) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,govulncheck: tofuwatch)
 	@build/tools/govulncheck -db $(VULNDB) ./... >build/govulncheck.txt 2>&1; status=$$?; \
 	cat build/govulncheck.txt; \

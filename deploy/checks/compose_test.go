@@ -119,9 +119,6 @@ func TestCommandsExist(t *testing.T) {
 			commands = append(commands, s.HealthCheck.Test[2:]) // without CMD and the program
 		}
 		for _, args := range commands {
-			if args[0] == "render" && !renders(t, args[1]) {
-				continue
-			}
 			var verbs, flags []string
 			for _, arg := range args {
 				if flag, _, ok := strings.Cut(arg, "="); ok {
@@ -205,21 +202,7 @@ func TestRenderedForContainers(t *testing.T) {
 	}
 	testenv.Mosquitto(t, testenv.WithConfigFile(conf), testenv.WithFilesOf(files))
 
-	if renders(t, "dashboards") {
-		run("render-dashboards")
-	}
-}
-
-// renders reports whether our program renders configuration of this name. It has
-// to, but for the dashboards: they are made beside this, and the compose file is
-// ahead of them until then.
-func renders(t *testing.T, name string) bool {
-	t.Helper()
-	there := strings.Contains(output(t, testenv.Command(t), "render", "--help"), "\n  "+name+" ")
-	if !there && name != "dashboards" {
-		t.Errorf("tofuwatch renders no %s", name)
-	}
-	return there
+	run("render-dashboards")
 }
 
 // sameFlags compares a container's flags with those of a unit, but for what is

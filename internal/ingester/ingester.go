@@ -30,6 +30,7 @@ import (
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
+	"tofuwatch/ingest/summary"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/estimate/score"
 	"tofuwatch/internal/site"
@@ -62,8 +63,8 @@ const (
 // serves /metrics, /healthz and /readyz on ln, which it closes.
 //
 //	broker --> subscriber --> pipeline --> spool --> writer --> InfluxDB
-//	                             |
-//	        Prometheus <----- exporter
+//	                             |                     |           ^|
+//	        Prometheus <----- exporter                 +--> keeper -+v
 //
 // Shutdown follows the data. The subscriber disconnects, so that what is not
 // acknowledged stays with the broker; the spool commits and closes; what the
@@ -76,7 +77,12 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	}
 	defer i.client.Close()
 	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
-	writer := influx.NewWriter(i.client, InfluxOptions(s), i.spool, log.With("component", "influx"))
+	keeper, err := i.keeper()
+	if err != nil {
+		return errors.Join(err, i.close())
+	}
+	defer keeper.Close()
+	writer := influx.NewWriter(i.client, InfluxOptions(s), keeper.Watch(i.spool), log.With("component", "influx"))
 
 	registry := o.Registry
 	if registry == nil {
@@ -86,6 +92,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		i.exporter,
 		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
+		keeper,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -110,6 +117,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	g.Go(func() error {
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
+		rest.Go(func() { keeper.Run(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.importRequests(ctx) })
@@ -241,6 +249,20 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
+}
+
+// keeper returns what makes hours and days of the readings.
+func (i *ingester) keeper() (*summary.Keeper, error) {
+	var plants []summary.Plant
+	for _, p := range i.site.Plants() {
+		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
+	}
+	return summary.New(summary.Options{
+		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
+		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
+		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",",
+		Now: func() time.Time { return i.clock(time.Now()) },
+	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
 }
 
 // corrected are corrections of which it is not known what they correct.

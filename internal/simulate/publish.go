@@ -21,6 +21,9 @@ type PublishOptions struct {
 	Speed    float64   // simulated seconds a second until the present is reached; up to 1 the past is sent at once
 	Began    time.Time // when the world was at its start; zero is when publishing begins
 	InFlight int       // messages that wait for the broker's acknowledgement; 0 is 100
+	// Skip says which messages are never sent, as where a station fell silent; nil:
+	// all are.
+	Skip func(Message) bool
 }
 
 // How long a run waits at its ends.
@@ -138,6 +141,9 @@ func (p *publisher) run(ctx, draining context.Context, w *World) {
 		if !caughtUp && m.Time.After(began) {
 			caughtUp = true
 			p.log.Info("the past is published", "n", n, "from", w.start, "took", time.Since(began).Round(time.Millisecond))
+		}
+		if p.options.Skip != nil && p.options.Skip(m) {
+			continue
 		}
 		if wait := time.Until(clock.due(m.Time)); wait > 0 {
 			timer.Reset(wait)

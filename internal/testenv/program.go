@@ -12,14 +12,15 @@ import (
 	"testing"
 )
 
-// Program returns the path of the program called name. Mosquitto, Prometheus,
-// promtool and systemd-analyze are the system's; every other one is built by "make tools", which puts it into
-// build/tools of the checkout. A folder named by TOFUWATCH_TOOLS is used
+// Program returns the path of the program called name. Mosquitto, its
+// mosquitto_passwd, Prometheus, promtool and systemd-analyze are the system's;
+// every other one is built by "make tools", which puts it into build/tools of the
+// checkout. A folder named by TOFUWATCH_TOOLS is used
 // instead, if there is one.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	switch name {
-	case "mosquitto", "prometheus", "promtool", "systemd-analyze":
+	case "mosquitto", "mosquitto_passwd", "prometheus", "promtool", "systemd-analyze":
 		// Debian puts it where the PATH of an ordinary user does not reach.
 		for _, file := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
 			if path, err := exec.LookPath(file); err == nil {
@@ -43,6 +44,8 @@ func Program(t testing.TB, name string) string {
 // debian returns the Debian package that has the program called name.
 func debian(name string) string {
 	switch name {
+	case "mosquitto_passwd":
+		return "mosquitto"
 	case "promtool":
 		return "prometheus"
 	case "systemd-analyze":
