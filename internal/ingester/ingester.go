@@ -38,6 +38,9 @@ import (
 type Options struct {
 	SpoolLimit int64                // bytes that the spool may take; 0 means spool.DefaultLimit
 	Registry   *prometheus.Registry // where the metrics are registered; nil means a new one
+	// Snapshot copies what InfluxDB has stored into a folder, in files that nobody
+	// changes, where it belongs to the same process. It may be nil.
+	Snapshot func(folder string) error
 }
 
 // Times of the service.
@@ -100,6 +103,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
+		rest.Go(func() { i.makeSnapshots(ctx, o.Snapshot) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
@@ -138,7 +142,7 @@ type ingester struct {
 	refused  atomic.Bool // the spool refused a message since the last connection
 
 	spoolLimit int64                // bytes
-	register   *laboratory.Register // nil until the first import
+	register   *laboratory.Register // nil until the first import; opened under saving
 	spooled    map[string]int64     // up to where a batch is in the spool, by its name
 
 	saving sync.Mutex // held while the latest values are saved, or change with the register
@@ -155,6 +159,13 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	}
 	for _, station := range s.Stations {
 		i.stations[station.ID] = station.Station
+	}
+	// Before anything is read, or set aside because it can't be.
+	if err := spool.CheckFormat(s.DataDir); err != nil {
+		return nil, err
+	}
+	if err := restored(s.DataDir); err != nil {
+		return nil, err
 	}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), time.Now)

@@ -129,6 +129,7 @@ type loader struct {
 	unsure     map[string]bool // names of parameters whose own entry has a fault
 	stations   map[string]int  // line of each station's id
 	rivers     map[string]bool
+	files      []File
 }
 
 func (l *loader) site(v strict.Value) *Site {
@@ -152,6 +153,7 @@ func (l *loader) site(v strict.Value) *Site {
 	s.Imports = l.allImports(root.Key("imports"))
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
+	s.Files = l.files
 	return s
 }
 
@@ -169,6 +171,23 @@ func (l *loader) path(s string) (string, error) {
 // file returns the path of a file that v names, and what is in it. Want says
 // what should be.
 func (l *loader) file(v strict.Value, want string) (path string, data []byte, ok bool) {
+	path, data, ok = l.read(v, want)
+	if ok {
+		l.files = append(l.files, File{Path: path})
+	}
+	return path, data, ok
+}
+
+// secretFile is file for one that nobody else may see.
+func (l *loader) secretFile(v strict.Value, want string) (path string, data []byte, ok bool) {
+	path, data, ok = l.read(v, want)
+	if ok {
+		l.files = append(l.files, File{Path: path, Secret: true})
+	}
+	return path, data, ok
+}
+
+func (l *loader) read(v strict.Value, want string) (path string, data []byte, ok bool) {
 	if !strict.Text(v, &path, "a path", l.path) {
 		return "", nil, false
 	}
@@ -190,7 +209,7 @@ func (l *loader) secret(v strict.Value, want string) Secret {
 	found := l.getenv(variable)
 	from := "the environment's " + variable
 	if found == "" {
-		_, data, ok := l.file(v, want)
+		_, data, ok := l.secretFile(v, want)
 		if !ok {
 			return ""
 		}
@@ -248,7 +267,7 @@ func (l *loader) tls(v strict.Value) *TLS {
 	}
 	t.CertFile, cert, ok = l.file(s.Key("cert_file"), "a certificate in PEM")
 	var ok2 bool
-	t.KeyFile, key, ok2 = l.file(s.Key("key_file"), "a key in PEM")
+	t.KeyFile, key, ok2 = l.secretFile(s.Key("key_file"), "a key in PEM")
 	if ok && ok2 {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
 			s.Key("cert_file").Fault("cannot be used with key_file: %s; want a certificate and its own key, both in PEM", strings.TrimPrefix(err.Error(), "tls: "))
