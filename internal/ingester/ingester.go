@@ -30,6 +30,7 @@ import (
 	"tofuwatch/ingest/spool"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/estimate/score"
+	"tofuwatch/internal/machine"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -78,6 +79,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		i.exporter,
 		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
+		machine.NewMetrics(s.DataDir),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -93,6 +95,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	// The writer, which reads the spool, ends before the spool closes, and the
 	// server last, so that the final counts can still be scraped.
 	i.announce()
+	i.checkClock()
 	g, ctx := errgroup.WithContext(ctx)
 	writerDone := make(chan struct{})
 	g.Go(func() error {
@@ -103,6 +106,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
+		rest.Go(func() { i.watchdog(ctx, registry) })
 		rest.Go(func() { i.makeSnapshots(ctx, o.Snapshot) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.importRequests(ctx) })
