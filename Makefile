@@ -9,6 +9,9 @@ ARGS ?=
 # Further arguments of go test: make test TESTFLAGS="-run Spool -v".
 TESTFLAGS ?=
 
+# How long each fuzz test runs in "make fuzz".
+FUZZTIME ?= 10m
+
 # The database of known vulnerabilities that govulncheck asks.
 VULNDB ?= https://vuln.go.dev
 
@@ -52,9 +55,25 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested against 1.8
 	$(GO_TEST) -tags influxdb2 -run InfluxDB2 $(TESTFLAGS) ./...
 
+.PHONY: fuzz
+fuzz: ## look for inputs that break a parser: each of them for FUZZTIME, 10m by default
+	@for module in . $(ALLINONE); do \
+		( cd $$module && for package in $$(go list ./...); do \
+			for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+				printf '\n== %s %s, %s\n' $$package $$target $(FUZZTIME); \
+				go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			done || exit 1; \
+		done ) || exit 1; \
+	done
+
 .PHONY: bench
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
+
+.PHONY: quality-report
+quality-report: ## tell how well quality flags find faults, simulated ones or FILE=record.csv PARAMETER=ph TIME=… VALUE=… LABEL=…
+	@go run ./cmd/tofuwatch quality-report $(if $(FILE),"$(FILE)" --parameter "$(PARAMETER)") \
+		$(if $(TIME),--time "$(TIME)") $(if $(VALUE),--value "$(VALUE)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 .PHONY: bench-import
 bench-import: deps build/tools/influxd ## measure the import of a million rows

@@ -27,7 +27,7 @@ type Exporter struct {
 
 	mu     sync.Mutex
 	judge  *judge
-	latest map[series]sample
+	latest map[series]latest
 	counts map[series]*[len(flags)]uint64 // observations, by index in flags
 	online map[*water.Station]bool
 }
@@ -48,13 +48,20 @@ type sample struct {
 	time  time.Time
 }
 
+// A latest is the latest usable sample of a series, and the one before it: the
+// latest one may turn out to be bad.
+type latest struct {
+	sample
+	before sample // its flag is 0 if there is none
+}
+
 // NewExporter returns an exporter for stations, by ID. It is to be registered by
 // the caller.
 func NewExporter(stations map[string]*water.Station) *Exporter {
 	e := &Exporter{
 		stations: stations,
 		judge:    newJudge(stations, nil, time.Now),
-		latest:   make(map[series]sample),
+		latest:   make(map[series]latest),
 		counts:   make(map[series]*[len(flags)]uint64),
 		online:   make(map[*water.Station]bool),
 	}
@@ -123,9 +130,67 @@ func (e *Exporter) count(o *water.Observation) {
 // keep makes a usable observation the latest of its series, unless it is older.
 func (e *Exporter) keep(o *water.Observation) {
 	key := series{o.Station, o.Parameter, o.Method}
-	if old, ok := e.latest[key]; !ok || !o.Time.Before(old.time) {
-		e.latest[key] = sample{o.Value, o.Flag, o.Time}
+	now, old := sample{o.Value, o.Flag, o.Time}, e.latest[key]
+	switch {
+	case old.flag == 0 || o.Time.Equal(old.time):
+		old.sample = now
+	case o.Time.After(old.time):
+		old = latest{now, old.sample}
+	case old.before.flag == 0 || !o.Time.Before(old.before.time):
+		old.before = now
+	default:
+		return
 	}
+	e.latest[key] = old
+}
+
+// Correct takes in what is judged otherwise by now. The latest value of a series
+// gets its new flag; if it is not usable any more, the one before it is the latest
+// again. A reading counts once more, under its new flag, if that says suspect or
+// bad and the old one did not. What was counted as past a limit stays so: people
+// were told.
+func (e *Exporter) Correct(corrections []water.Correction) {
+	e.CorrectAt(e.judge.now(), corrections)
+}
+
+// CorrectAt is Correct for what arrived at some other time, before a restart.
+func (e *Exporter) CorrectAt(received time.Time, corrections []water.Correction) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range corrections {
+		o := &corrections[i].Observation
+		was := corrections[i].Was
+		if was != 0 && was != o.Flag && (o.Flag == water.Suspect || o.Flag == water.Bad) {
+			e.count(o)
+		}
+		if o.Flag.Usable() {
+			e.keep(o)
+			if was != 0 && !was.Usable() {
+				e.judge.observe(o, received)
+			}
+			continue
+		}
+		e.withdraw(o)
+	}
+}
+
+// withdraw takes back what turned out not to be usable.
+func (e *Exporter) withdraw(o *water.Observation) {
+	key := series{o.Station, o.Parameter, o.Method}
+	old, ok := e.latest[key]
+	switch {
+	case !ok:
+		return
+	case o.Time.Equal(old.time):
+		old = latest{sample: old.before}
+	case o.Time.Equal(old.before.time):
+		old.before = sample{}
+	}
+	if old.flag == 0 {
+		delete(e.latest, key)
+		return
+	}
+	e.latest[key] = old
 }
 
 // Online notes that a station connected or went away.
@@ -235,7 +300,11 @@ func (e *Exporter) Save(file string, position uint64) error {
 	s.judgements = e.judge.judgements()
 	e.judge.told = false
 	for k, l := range e.latest {
-		s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, l.value, l.flag, l.time})
+		for _, v := range []sample{l.before, l.sample} {
+			if v.flag != 0 {
+				s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, v.value, v.flag, v.time})
+			}
+		}
 	}
 	e.mu.Unlock()
 	data, err := json.Marshal(s)

@@ -190,3 +190,39 @@ func TestLoadTellsOfABadFile(t *testing.T) {
 		t.Error("Save into a folder that is not there succeeds")
 	}
 }
+
+// correct tells o that readings of cod, by their minute, have other flags by now.
+func (o *outlet) correct(value float64, minute int, was, is water.Flag) {
+	observation := o.good("cod", value, noon.Add(time.Duration(minute)*time.Minute))
+	observation.Flag = is
+	o.Correct([]water.Correction{{Observation: observation, Was: was}})
+}
+
+func TestCorrections(t *testing.T) {
+	o := newOutlet(t, nil)
+	for n := range 3 {
+		o.observe(o.good("cod", float64(n), noon.Add(time.Duration(n)*time.Minute)))
+	}
+	o.correct(2, 2, water.Good, water.Suspect)
+	wantReading(t, o, "2", "3", "1.79541012e+09")
+	o.correct(2, 2, water.Suspect, water.Bad) // the one before is the latest again
+	wantReading(t, o, "1", "1", "1.79541006e+09")
+	o.correct(0, 0, water.Good, water.Suspect) // not the latest: nothing is shown of it
+	wantReading(t, o, "1", "1", "1.79541006e+09")
+	o.correct(2, 2, water.Bad, water.Good) // a late neighbour says that it is right
+	wantReading(t, o, "2", "1", "1.79541012e+09")
+	o.wants(`
+tofuwatch_observations_total{flag=1,method=sensor,parameter=cod,station=ipal-01} 3
+tofuwatch_observations_total{flag=3,method=sensor,parameter=cod,station=ipal-01} 2
+tofuwatch_observations_total{flag=4,method=sensor,parameter=cod,station=ipal-01} 1`, "tofuwatch_observations_total")
+}
+
+// The next sample often arrives before the verdict, and is not to be withdrawn.
+func TestCorrectionOfWhatIsNoLongerLatest(t *testing.T) {
+	o := newOutlet(t, nil)
+	o.observe(o.good("cod", 1, noon), o.good("cod", 2, noon.Add(time.Minute)), o.good("cod", 3, noon.Add(2*time.Minute)))
+	o.correct(2, 1, water.Good, water.Bad)
+	wantReading(t, o, "3", "1", "1.79541012e+09")
+	o.correct(3, 2, water.Good, water.Bad) // and the one before that is bad already
+	wantExposed(t, o.Exporter, "", latestMetrics[:3]...)
+}

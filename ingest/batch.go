@@ -22,6 +22,8 @@ type BatchRecord struct {
 	Position uint64 // of that line in the spool
 	Topic    string // of the message that the lines were made of
 	Received time.Time
+	// Corrections says that the lines are no readings, but correct some.
+	Corrections bool
 }
 
 // A Refusal is a dead letter for readings that InfluxDB refuses.
@@ -31,13 +33,17 @@ type Refusal struct {
 }
 
 // Refuse makes a dead letter of point, which holds n readings that start at
-// offset in b.Lines. Refusals must be made in the order of their offsets.
+// offset in b.Lines; corrections count for none. Refusals must be made in the
+// order of their offsets.
 func (b *Batch) Refuse(offset int, point []byte, n int, detail string) Refusal {
 	i := len(b.Records) - 1
 	for b.Records[i].Offset > offset {
 		i--
 	}
 	r := b.Records[i]
+	if r.Corrections {
+		n = 0
+	}
 	return Refusal{
 		Origin: r.Position + uint64(offset-r.Offset),
 		Letter: DeadLetter{

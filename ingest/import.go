@@ -1,27 +1,23 @@
 package ingest
 
 import (
-	"tofuwatch/ingest/quality"
+	"time"
+
 	"tofuwatch/internal/water"
 )
 
 // JudgeSample returns the readings of one sample that came in a file as observations
-// of a station, each in its place, by the checks that a message's go through; behind
-// them what can be calculated from a sensor's. Their time is known to be plausible.
+// of a station, each in its place; behind them what can be calculated from a
+// sensor's. They are judged by themselves and beside each other, and not beside
+// other samples: a file may have any order, and holes. What each test said is kept
+// of those that are not good, since files are long. Their time is known to be
+// plausible.
 func (p *Pipeline) JudgeSample(s *water.Station, method water.Method, readings []water.Reading) []water.Observation {
-	observations := make([]water.Observation, len(readings))
-	for i, r := range readings {
-		o := water.Observation{Station: s, Parameter: r.Parameter, Method: method, Time: r.Time}
-		if method == water.Lab {
-			o.Value, o.Flag = quality.JudgeResult(r)
-		} else {
-			o.Value, o.Flag = quality.Judge(s, r)
-			o.Maintenance = p.o.Care != nil && p.o.Care.During(s, r.Parameter, r.Time)
-			if o.Maintenance && o.Flag != water.Missing {
-				o.Flag = water.Bad
-			}
+	observations := p.o.Judge.Look(p.batch(s, method, readings, time.Time{}))
+	for i := range observations {
+		if o := &observations[i]; o.Flag == water.Good {
+			o.Tests = 0
 		}
-		observations[i] = o
 	}
 	if method == water.Sensor && p.o.Derive != nil {
 		observations = append(observations, p.o.Derive(observations)...)

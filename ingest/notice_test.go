@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tofuwatch/ingest/payload"
 	"tofuwatch/internal/water"
 )
 
@@ -38,7 +37,7 @@ func (w *workbook) Keep(m []water.Maintenance, _ []water.Visit, _ []water.Observ
 
 func newCarefulPipeline(spool Spool, w *workbook) *Pipeline {
 	return NewPipeline(Options{
-		Sources:  []Source{{"tofu/{station}/#", payload.Native}},
+		Sources:  []Source{{Topic: "tofu/{station}/#", Decode: native()}},
 		Stations: map[string]*water.Station{outlet.ID: outlet}, Parameters: parameters(),
 		Care: w, Refused: func(error) {},
 	}, spool, new(recorder), slog.New(slog.DiscardHandler))

@@ -14,6 +14,9 @@ type Outcome struct {
 	DeadLetters  []DeadLetter        // at most one for each reason
 	Maintenance  []water.Maintenance // that begins, or ends at another time than was known
 	Visits       []water.Visit
+	// Corrections are of earlier messages. They stand in the place of what was
+	// said then, and count as no readings.
+	Corrections []water.Correction
 }
 
 // Readings is how many readings the outcome accounts for. An observation that was

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tofuwatch/ingest/payload"
 	"tofuwatch/internal/water"
 )
 
 var (
+	nan      = math.NaN()
 	outlet   = &water.Station{ID: "ipal-01", River: "bajak", Kind: water.Effluent, Sentinels: []float64{-9999}}
 	received = time.Date(2026, 11, 23, 7, 0, 30, 0, time.UTC)
 	sampled  = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
@@ -33,6 +35,11 @@ var parameters = sync.OnceValue(func() *water.Parameters {
 	return p
 })
 
+// native is a decoder of the system's own format.
+func native() *payload.Decoder {
+	return payload.New("tofuwatch", payload.Settings{Parameters: parameters()})
+}
+
 // spoolFunc is a spool that decides at once.
 type spoolFunc func(Outcome) error
 
@@ -46,10 +53,13 @@ func (s *heldSpool) Append(_ Outcome, done func(error)) { s.done = append(s.done
 // recorder is an observer that remembers.
 type recorder struct {
 	observations []water.Observation
+	corrections  []water.Correction
 	online       []string
 }
 
 func (r *recorder) Observe(o []water.Observation) { r.observations = append(r.observations, o...) }
+
+func (r *recorder) Correct(c []water.Correction) { r.corrections = append(r.corrections, c...) }
 
 func (r *recorder) Online(s *water.Station, online bool) {
 	r.online = append(r.online, fmt.Sprint(s.ID, " ", online))
@@ -57,7 +67,7 @@ func (r *recorder) Online(s *water.Station, online bool) {
 
 func newTestPipeline(spool Spool, observer Observer, refused func(error)) *Pipeline {
 	return NewPipeline(Options{
-		Sources:    []Source{{"tofu/{station}/readings", payload.Native}, {"old/{station}/#", payload.Native}},
+		Sources:    []Source{{Topic: "tofu/{station}/readings", Decode: native()}, {Topic: "old/{station}/#", Decode: native()}},
 		Stations:   map[string]*water.Station{outlet.ID: outlet},
 		Parameters: parameters(),
 		Refused:    refused,
@@ -72,7 +82,10 @@ func seen(code string, value float64, flag water.Flag, at time.Time) water.Obser
 	}
 }
 
+// sameValues takes observations for the same whatever each test said of them: that
+// is the business of package quality.
 var sameValues = cmp.Options{
+	cmpopts.IgnoreFields(water.Observation{}, "Tests"),
 	cmp.Comparer(func(a, b *water.Station) bool { return a == b }),
 	cmp.Comparer(func(a, b *water.Parameter) bool { return a == b }),
 	cmp.Comparer(func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }),
@@ -92,7 +105,7 @@ func TestDecideKeepsReadings(t *testing.T) {
 			seen("ph", 15, water.Bad, sampled),
 			seen("temperature", math.NaN(), water.Missing, sampled),
 			seen("ec", math.NaN(), water.Missing, sampled),
-			seen("cod", 0, water.Good, sampled.Add(time.Second)),
+			seen("cod", 0, water.Suspect, sampled.Add(time.Second)),
 		},
 	}
 	if diff := cmp.Diff(p.Decide(message), want, sameValues); diff != "" {
@@ -280,5 +293,87 @@ func TestHandlePresence(t *testing.T) {
 	}
 	if acks != 4 {
 		t.Errorf("%d acknowledgements, want 4", acks)
+	}
+}
+
+// flat is a message with one value of cod, so many intervals after sampled.
+func flat(n int, value float64) Message {
+	at := sampled.Add(time.Duration(n) * 2 * time.Minute)
+	return Message{
+		Topic: "tofu/ipal-01/readings", Payload: fmt.Appendf(nil, `{"time":%d,"cod":%v}`, at.Unix(), value),
+		Received: at.Add(time.Second), Ack: func() {},
+	}
+}
+
+func TestCorrectionsGoTheWayOfReadings(t *testing.T) {
+	var kept []Outcome
+	r := new(recorder)
+	p := newTestPipeline(spoolFunc(func(o Outcome) error { kept = append(kept, o); return nil }), r, nil)
+	for n, v := range []float64{100, 101, 900, 102} {
+		p.Handle(flat(n, v))
+	}
+	last := kept[len(kept)-1]
+	spike := seen("cod", 900, water.Suspect, sampled.Add(4*time.Minute))
+	if diff := cmp.Diff(last.Corrections, []water.Correction{{Observation: spike, Was: water.Good}}, sameValues); diff != "" {
+		t.Errorf("corrections for the spool (-got +want):\n%s", diff)
+	}
+	if got := last.Corrections[0].Tests.Flag(water.SpikeTest); got != water.Suspect {
+		t.Errorf("the spike test says %s, want suspect", got)
+	}
+	if got, want := last.Readings(), 1; got != want {
+		t.Errorf("the outcome accounts for %d readings, want %d", got, want)
+	}
+	if diff := cmp.Diff(r.corrections[len(r.corrections)-1:], last.Corrections, sameValues); diff != "" {
+		t.Errorf("corrections for the observer (-got +want):\n%s", diff)
+	}
+	if got, want := len(r.observations), 4; got != want {
+		t.Errorf("%d observations for the observer, want %d", got, want)
+	}
+}
+
+// "deadletter show" may ask what would become of a message: that is no reading.
+func TestDecideKnowsOfNoOtherReadings(t *testing.T) {
+	r := new(recorder)
+	p := newTestPipeline(spoolFunc(func(Outcome) error { return nil }), r, nil)
+	for n := range 2 {
+		p.Handle(flat(n, 100))
+	}
+	if o := p.Decide(flat(2, 900)); len(o.Corrections) > 0 || o.Observations[0].Flag != water.Good {
+		t.Errorf("decided %+v, want a good reading and no corrections", o)
+	}
+	p.Handle(flat(3, 100))
+	for _, c := range r.corrections {
+		if c.Flag != water.Good {
+			t.Errorf("correction %+v: what was only looked at is a neighbour", c)
+		}
+	}
+	if o := p.Judge(flat(4, 900)); len(o.Corrections) == 0 {
+		t.Errorf("judged %+v, want a correction of the one before", o)
+	}
+}
+
+// What the disk refused comes again, and with it what it corrects.
+func TestRefusedCorrectionsAreToldAgain(t *testing.T) {
+	var refuse error
+	var last Outcome
+	p := newTestPipeline(spoolFunc(func(o Outcome) error { last = o; return refuse }), new(recorder), func(error) {})
+	for n, v := range []float64{100, 101, 900} {
+		p.Handle(flat(n, v))
+	}
+	refuse = errors.New("full")
+	p.Handle(flat(3, 102))
+	want := last.Corrections
+	if len(want) != 1 || want[0].Flag != water.Suspect {
+		t.Fatalf("corrections %+v, want that of the spike", want)
+	}
+	refuse = nil
+	p.Handle(flat(3, 102))
+	want[0].Was = 0 // nobody knows who was told
+	if diff := cmp.Diff(last.Corrections, want, sameValues); diff != "" {
+		t.Errorf("when it comes again (-got +want):\n%s", diff)
+	}
+	p.Handle(flat(3, 102))
+	if len(last.Corrections) > 0 {
+		t.Errorf("when it comes once more: %+v, want nothing", last.Corrections)
 	}
 }

@@ -47,10 +47,11 @@ func TestSourceStation(t *testing.T) {
 
 func TestSourceFilter(t *testing.T) {
 	for topic, want := range map[string]string{
-		"tofu/{station}/readings": "tofu/+/readings",
-		"{station}":               "+",
-		"+/{station}/#":           "+/+/#",
-		"no station":              "no station",
+		"tofu/{station}/readings":    "tofu/+/readings",
+		"{station}":                  "+",
+		"+/{station}/#":              "+/+/#",
+		"no station":                 "no station",
+		"tofu/{station}/{parameter}": "tofu/+/+",
 	} {
 		if got := (Source{Topic: topic}).Filter(); got != want {
 			t.Errorf("filter of %q is %q, want %q", topic, got, want)

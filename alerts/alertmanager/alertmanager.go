@@ -38,7 +38,15 @@ type Input struct {
 	Ingester   string // host:port of the ingester's /metrics
 	Dir        string // where the files will be; absolute
 	Times      Times  // zero: DefaultTimes
+
+	// Witness is a URL that answers every POST with 200. It is told whatever is
+	// mailed, so that mail which the server never answers shows. Empty: none.
+	Witness string
 }
+
+// PrometheusWitness is a Witness: the Prometheus of the unit that Prometheus
+// returns, asked for the number one.
+const PrometheusWitness = "http://127.0.0.1:9090/api/v1/query?query=1"
 
 // A Recipient is somebody who is told by e-mail. One with neither Rivers nor
 // Stations is told of all, and of the monitoring itself.
@@ -79,16 +87,18 @@ type Times struct {
 	Retention                 time.Duration // how long Alertmanager knows what it has told
 }
 
-// DefaultTimes are those of separate programs. One that does all in one process
+// DefaultTimes are those of separate programs: from a reading to the mail it takes
+// a scrape, an evaluation, one of the waits and whatever the rule waits, and all but
+// the last stays below half a minute. One that does all in one process
 // may scrape, evaluate and wait less; the rest has reasons that stay.
 func DefaultTimes() Times {
 	return Times{
 		Scrape: 5 * time.Second, Evaluation: 5 * time.Second,
 		EmergencyWait: 8 * time.Second, EmergencyInterval: 30 * time.Minute,
-		WarningWait: time.Minute, WarningInterval: 4 * time.Hour,
-		SensorWait: time.Minute, SensorInterval: 30 * time.Minute,
-		KeptWait: time.Minute, KeptInterval: 5 * time.Minute,
-		SystemWait: 30 * time.Second, SystemInterval: time.Hour,
+		WarningWait: 15 * time.Second, WarningInterval: 4 * time.Hour,
+		SensorWait: 15 * time.Second, SensorInterval: 30 * time.Minute,
+		KeptWait: 15 * time.Second, KeptInterval: 5 * time.Minute,
+		SystemWait: 15 * time.Second, SystemInterval: time.Hour,
 		DigestAt: 7 * time.Hour, DigestInterval: 15 * time.Minute,
 		RepeatDaily: 24 * time.Hour, RepeatWeekly: 7 * 24 * time.Hour, Retention: 10 * 24 * time.Hour,
 	}

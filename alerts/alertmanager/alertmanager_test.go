@@ -114,6 +114,7 @@ func TestRoutes(t *testing.T) {
 		{"the database", "alertname=DatabaseUnavailable severity=warning concerns=system", []string{admin}},
 		{"dead letters", "alertname=ReadingsRefused severity=warning concerns=system reason=bad_time", []string{admin}},
 		{"the mail", "alertname=MailFailing severity=critical concerns=system reason=other", []string{admin}},
+		{"a mail server that does not answer", "alertname=MailFailing severity=critical concerns=system reason=unanswered", []string{admin}},
 		{"a warning of somebody's own rule", "alertname=Own severity=warning station=ipal-01", []string{sri, budi, admin}},
 		{"what is of no severity", "alertname=Own station=ipal-01", nil},
 	} {

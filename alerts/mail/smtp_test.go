@@ -94,7 +94,7 @@ func TestCheckSMTP(t *testing.T) {
 		},
 		{
 			name: "a server that stalls", encryption: "none",
-			change: func(m *testenv.MailServer, _ *Server) { m.Stall(true) },
+			change: func(m *testenv.MailServer, _ *Server) { m.Stall(testenv.AtMail) },
 			want:   []string{"send as tofuwatch@example.org: 127.0.0.1:", "does not answer within 2s"},
 		},
 	} {
@@ -126,7 +126,7 @@ func TestCheckSMTP(t *testing.T) {
 
 func TestCheckSMTPEndsWithItsContext(t *testing.T) {
 	m := testenv.SMTP(t)
-	m.Stall(true)
+	m.Stall(testenv.AtMail)
 	s := server(t, m, "none")
 	s.Patience = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

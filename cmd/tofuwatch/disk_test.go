@@ -51,21 +51,25 @@ func tear(t testing.TB, dataDir string, most int) {
 // A span is where a record stands in a file.
 type span struct{ start, end int }
 
-// records returns where the records of a spool file stand: each starts with the
-// same four bytes, which are no UTF-8.
+// records returns where the records of readings in a spool file stand: each
+// starts with the same four bytes, which are no UTF-8. Those of corrections, whose
+// body starts with another byte, lie between.
 func records(data []byte) []span {
 	if len(data) < 4 {
 		return nil
 	}
+	const header, readings = 12, 1
 	magic := data[:4]
 	var spans []span
 	for at := 0; at < len(data); {
-		next := bytes.Index(data[at+4:], magic)
-		if next < 0 {
-			return append(spans, span{at, len(data)})
+		end := len(data)
+		if next := bytes.Index(data[at+4:], magic); next >= 0 {
+			end = at + 4 + next
 		}
-		spans = append(spans, span{at, at + 4 + next})
-		at += 4 + next
+		if end-at > header && data[at+header] == readings {
+			spans = append(spans, span{at, end})
+		}
+		at = end
 	}
 	return spans
 }
@@ -133,6 +137,9 @@ func TestNothingLostWithDamagedSpool(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			n := newNetwork(t, shippedBroker(t), testenv.InfluxDB(t, testenv.WithDatabase("water")))
+			// Nothing that is found later: a correction would bring a lost reading back.
+			n.site.tests = "{timing: off, spike: off, flat_line: off, attenuated: off}"
+			n.writeSite()
 			n.ingest()
 			n.db.Kill()
 			n.publish(count, loadRate).reached(count)
@@ -147,7 +154,7 @@ func TestNothingLostWithDamagedSpool(t *testing.T) {
 			}
 			lost := tt.damage(t, file, slices.Clone(data))
 			for s, v := range n.expect {
-				if bytes.Contains(lost, fmt.Appendf(nil, "station=%s cod=%v,cod_qc=1i %d000000\n", s.station, v, s.milli)) {
+				if bytes.Contains(lost, fmt.Appendf(nil, "station=%s cod=%v,", s.station, v)) && bytes.Contains(lost, fmt.Appendf(nil, " %d000000\n", s.milli)) {
 					delete(n.expect, s)
 				}
 			}

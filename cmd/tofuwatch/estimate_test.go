@@ -83,7 +83,7 @@ func TestEstimatedBOD(t *testing.T) {
 	n.metricBecomes("tofuwatch_estimate_compared_total", 0)
 	second := n.start.Add(time.Minute)
 	n.sendAll("tofu/ipal-01/readings",
-		fmt.Sprintf(`{"time":%d,"cod":310,"bod":777}`, n.start.Unix()),
+		fmt.Sprintf(`{"time":%d,"cod":310,"bod":177}`, n.start.Unix()),
 		fmt.Sprintf(`[{"time":%d,"cod":400,"ph":7},{"time":%d,"cod":9000}]`, second.Unix(), second.Unix()+60))
 	n.metricBecomes("tofuwatch_readings_stored_total", 7)
 	l := n.drained()
@@ -109,8 +109,8 @@ func TestEstimatedBOD(t *testing.T) {
 		}
 	}
 	measured := n.db.Query(t, "water", fmt.Sprintf(`SELECT bod FROM water_quality WHERE method = 'sensor' AND time = %d`, n.start.UnixNano()))
-	if len(measured) != 1 || measured[0]["bod"] != 777.0 {
-		t.Errorf("got measured BOD %v, want 777", measured)
+	if len(measured) != 1 || measured[0]["bod"] != 177.0 {
+		t.Errorf("got measured BOD %v, want 177", measured)
 	}
 
 	// An estimate is shown as one, and exceeds no limit; the measured BOD does.

@@ -68,6 +68,7 @@ type siteFile struct {
 	stations                       []string
 	standard                       string // of every station, if any
 	mail                           string // the keys recipients and smtp, if any
+	tests                          string // of every cod, if not the defaults
 }
 
 const clientID = "tofuwatch-test"
@@ -83,6 +84,9 @@ func (s siteFile) write(t testing.TB, file string) {
 	}
 	if s.org != "" {
 		fmt.Fprintf(&b, "  org: %q\n", s.org)
+	}
+	if s.tests != "" {
+		fmt.Fprintf(&b, "tests: {cod: %s}\n", s.tests)
 	}
 	b.WriteString("stations:\n")
 	for _, id := range s.stations {

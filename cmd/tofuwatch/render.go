@@ -23,8 +23,13 @@ func renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Write the configuration of other programs, from the site file",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		// "render grafana --config …" is about grafana, not about the flag.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+		Args:               cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("render %s: no configuration for that; have alertmanager, prometheus, mosquitto", args[0])}
+			}
 			_ = cmd.Help()
 			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto")}
 		},
@@ -142,7 +147,7 @@ func letRead(group string, files ...string) error {
 // alertmanagerInput returns what the site file says to Alertmanager and
 // Prometheus, whose files will be in dir.
 func alertmanagerInput(s *site.Site, dir string) alertmanager.Input {
-	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir}
+	in := alertmanager.Input{Site: mailSite(s), Ingester: s.HTTP.Listen, Dir: dir, Witness: alertmanager.PrometheusWitness}
 	for _, r := range s.Recipients {
 		in.Recipients = append(in.Recipients, alertmanager.Recipient(r))
 	}

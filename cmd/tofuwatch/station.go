@@ -194,7 +194,7 @@ func newCard(s *site.Site, station site.Station, host, port string) card {
 		Host: cmp.Or(host, s.MQTT.Broker.Hostname()), Port: cmp.Or(port, s.MQTT.Broker.Port()),
 		TLS:      s.MQTT.Broker.Scheme == "ssl" || s.MQTT.Broker.Scheme == "wss",
 		Username: station.ID, Password: access.NewPassword(), ClientID: station.ID,
-		Topic: sources(s)[0].Of(station.ID), Status: ingest.Presence.Of(station.ID),
+		Topic: nativeTopic(s, station.ID), Status: ingest.Presence.Of(station.ID),
 		Payload: samplePayload(station),
 	}
 	if ip := net.ParseIP(c.Host); c.Host == "localhost" || ip != nil && ip.IsLoopback() {
@@ -274,10 +274,21 @@ func accessRules(s *site.Site) access.Rules {
 	return r
 }
 
+// nativeTopic returns where a station publishes the system's own format, or would.
+func nativeTopic(s *site.Site, station string) string {
+	all := sources(s)
+	for i, source := range s.MQTT.Sources {
+		if source.Format == "tofuwatch" && all[i].IsOf(station) {
+			return all[i].Of(station)
+		}
+	}
+	return ingest.Source{Topic: "tofu/{station}/readings"}.Of(station)
+}
+
 func sources(s *site.Site) []ingest.Source {
 	all := make([]ingest.Source, len(s.MQTT.Sources))
 	for i, source := range s.MQTT.Sources {
-		all[i] = ingest.Source{Topic: source.Topic}
+		all[i] = ingest.Source{Topic: source.Topic, From: source.Station}
 	}
 	return all
 }

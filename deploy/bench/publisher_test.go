@@ -16,7 +16,9 @@ const stations = 100
 
 func station(i int) string { return fmt.Sprintf("outlet-%03d", i) }
 
-// message encodes a PUBLISH packet of QoS 1: the sample of a station at a time.
+// message encodes a PUBLISH packet of QoS 1: the sample of a station at a time. From
+// one seed to the next values move as water does: a pH that jumps by 1 each second
+// would be a spike each second, and measure something else.
 func message(id uint16, station string, at time.Time, seed int) []byte {
 	topic := "tofu/" + station + "/readings"
 	payload := fmt.Appendf(nil, `{"time":%q,"bod":%d,"cod":%.1f,"ph":%.2f}`,
@@ -123,7 +125,7 @@ func newLoad(messages, perSecond int) *load {
 		var packets []byte
 		for range min(l.chunk, messages-i) {
 			at := l.first.Add(time.Duration(i/stations) * time.Second)
-			packets = append(packets, message(uint16(i%65535+1), station(i%stations), at, i)...)
+			packets = append(packets, message(uint16(i%65535+1), station(i%stations), at, i/stations)...)
 			i++
 		}
 		l.packets = append(l.packets, packets)

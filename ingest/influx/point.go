@@ -18,10 +18,11 @@ const Measurement = "water_quality"
 // value. That of the flag is a reading's last.
 const (
 	flagSuffix   = "_qc"
-	censorSuffix = "_censor" // "<", ">" or ""
-	lowSuffix    = "_low"    // with the next, what is told of an estimated value
-	highSuffix   = "_high"   //
-	modelSuffix  = "_model"  // a string
+	testsSuffix  = "_qc_tests" // a digit for each test; a string
+	censorSuffix = "_censor"   // "<", ">" or ""
+	lowSuffix    = "_low"      // with the next, what is told of an estimated value
+	highSuffix   = "_high"     //
+	modelSuffix  = "_model"    // a string
 )
 
 // flagField is what every reading has once in a line, whatever else it has.
@@ -29,9 +30,11 @@ var flagField = []byte(flagSuffix + "=")
 
 // Encode appends observations to dst in line protocol: a line for each sample,
 // that is for neighbours of one station, method and time. A value that is
-// missing has only its flag:
+// missing has only its flag, and digits of the tests where there are any:
 //
-//	water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc=1i,ph_qc=9i 1795417200000000000
+//	water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc_tests="11112111122",cod_qc=1i,ph_qc=9i 1795417200000000000
+//
+// A reading's flag comes last of its fields: that is how readings are counted.
 //
 // A laboratory's has more; see [appendResult]. Its texts are the one thing that
 // needs escaping: the site file lets through no station, river or parameter that does.
@@ -64,6 +67,12 @@ func Encode(dst []byte, observations []water.Observation) []byte {
 		}
 		if o.Result != nil || o.Censor != water.Uncensored {
 			dst = appendResult(dst, &observations[i])
+		}
+		if o.Tests != 0 {
+			dst = append(dst, o.Parameter.Code...)
+			dst = append(dst, testsSuffix+`="`...)
+			dst = o.Tests.Append(dst)
+			dst = append(dst, `",`...)
 		}
 		dst = append(dst, o.Parameter.Code...)
 		dst = append(dst, flagField...)
@@ -302,6 +311,12 @@ func Decode(lines []byte, stations map[string]*water.Station, parameters *water.
 			end := fieldEnd([]byte(fields))
 			key, value, _ := strings.Cut(fields[:end], "=")
 			fields = fields[min(end+1, len(fields)):]
+			if strings.HasSuffix(key, testsSuffix) {
+				if o.Tests, ok = water.ParseTests(strings.Trim(value, `"`)); !ok {
+					return observations, fmt.Errorf("read point %q: %s are no tests", line, value)
+				}
+				continue
+			}
 			code, isFlag := strings.CutSuffix(key, flagSuffix)
 			if !isFlag {
 				if err := decodeField(&o, key, value); err != nil {

@@ -81,6 +81,15 @@ func TestEncode(t *testing.T) {
 			[]water.Observation{reading("ph", math.NaN(), water.Missing, seven), reading("ec", math.NaN(), water.Missing, seven)},
 			"water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 ph_qc=9i,ec_qc=9i 1795417200000000000\n",
 		},
+		"with what each test said": {
+			[]water.Observation{
+				tested(reading("cod", 286.5, water.Suspect, seven), "11112311122"),
+				tested(reading("ph", math.NaN(), water.Missing, seven), "99999999999"),
+				reading("ec", 900, water.Good, seven),
+			},
+			`water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 cod=286.5,cod_qc_tests="11112311122",cod_qc=3i,` +
+				`ph_qc_tests="99999999999",ph_qc=9i,ec=900,ec_qc=1i 1795417200000000000` + "\n",
+		},
 		"two samples": {
 			[]water.Observation{reading("ph", 7, water.Good, seven), reading("ph", 7.25, water.Suspect, seven.Add(time.Millisecond))},
 			"water_quality,kind=effluent,method=sensor,river=bajak,station=ipal-01 ph=7,ph_qc=1i 1795417200000000000\n" +
@@ -125,6 +134,12 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// tested is an observation with what each test said of it.
+func tested(o water.Observation, digits string) water.Observation {
+	o.Tests, _ = water.ParseTests(digits)
+	return o
+}
+
 // anyObservations are what a message may hold: samples of neighbours.
 func anyObservations(random *rand.Rand, p *water.Parameters) []water.Observation {
 	var observations []water.Observation
@@ -137,6 +152,10 @@ func anyObservations(random *rand.Rand, p *water.Parameters) []water.Observation
 		for _, i := range random.Perm(len(p.All()))[:1+random.IntN(5)] {
 			o.Parameter = p.All()[i]
 			o.Flag = []water.Flag{water.Good, water.NotEvaluated, water.Suspect, water.Bad, water.Missing}[random.IntN(5)]
+			o.Tests = 0
+			if random.IntN(2) == 0 {
+				o.Tests = water.AllMissing.With(water.Test(1+random.IntN(11)), o.Flag)
+			}
 			o.Value = math.NaN()
 			for o.Flag != water.Missing && (math.IsNaN(o.Value) || math.IsInf(o.Value, 0)) {
 				o.Value = math.Float64frombits(random.Uint64())
@@ -180,7 +199,8 @@ func TestDecodeReadsBackWhatEncodeWrote(t *testing.T) {
 			for _, f := range m.FieldList() {
 				_, isInteger := f.Value.(int64)
 				_, isText := f.Value.(string)
-				if isInteger != strings.HasSuffix(f.Key, "_qc") || isText != strings.HasSuffix(f.Key, "_model") {
+				wantText := strings.HasSuffix(f.Key, "_qc_tests") || strings.HasSuffix(f.Key, "_model")
+				if isInteger != strings.HasSuffix(f.Key, "_qc") || isText != wantText {
 					t.Errorf("field %s is a %T", f.Key, f.Value)
 				}
 			}
@@ -192,6 +212,9 @@ func TestDecodeReadsBackWhatEncodeWrote(t *testing.T) {
 				due--
 			case o.Estimation != nil:
 				due += 3
+			}
+			if o.Tests != 0 {
+				due++
 			}
 		}
 		if fields != due {
@@ -248,6 +271,7 @@ func TestDecodeTellsWhatItCannotRead(t *testing.T) {
 		"water_quality,station=ipal-01 ph=7,ph_qc=1i soon\n",
 		"water_quality,station=ipal-01 ph=x,ph_qc=1i 1795417200000000000\n",
 		"water_quality,station=ipal-01 ph=7,ph_qc=bad 1795417200000000000\n",
+		"water_quality,station=ipal-01 ph=7,ph_qc_tests=\"123\",ph_qc=1i 1795417200000000000\n",
 		"water_quality,station=ipal-01 bod=7,bod_low=x,bod_qc=1i 1795417200000000000\n",
 		"water_quality,station=ipal-01 bod=7,bod_model=m,bod_qc=1i 1795417200000000000\n",
 		"weather,station=ipal-01 ph=7,ph_qc=1i 1795417200000000000\n",

@@ -24,11 +24,12 @@ func BenchmarkNative(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			message := []byte(payload)
 			var d Decoded
+			c := decoder(parameters)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
 			for b.Loop() {
 				d.Reset()
-				Native(&d, message, parameters)
+				c.Decode(&d, Input{Payload: message})
 			}
 			if len(d.Faults) > 0 {
 				b.Fatalf("faults: %v", d.Faults)

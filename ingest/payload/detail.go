@@ -16,26 +16,27 @@ import (
 )
 
 const (
-	example     = `{"time":"2026-11-23T07:00:00Z","ph":6.9}`
-	wantMessage = "an object such as " + example + ", or an array of them"
+	example    = `{"time":"2026-11-23T07:00:00Z","ph":6.9}`
+	wantSample = "an object such as " + example
+	orArray    = ", or an array of them"
 
 	maxDetail = 200 // bytes of a Fault's Detail
 	maxQuoted = 32  // bytes of a station's text in it, before they are quoted
 )
 
 // refusal returns the fault that stands for the whole of text, of which err
-// lets nothing be used.
-func refusal(err error, text []byte) Fault {
+// lets nothing be used. Want says what a record of the format is.
+func refusal(err error, text []byte, want string) Fault {
 	reason, detail := water.Malformed, ""
 	switch {
 	case errors.Is(err, errTooDeep):
 		reason = water.TooDeep
-		detail = fmt.Sprintf("arrays and objects within each other over more than %d levels; send %s", MaxDepth, wantMessage)
+		detail = fmt.Sprintf("arrays and objects within each other over more than %d levels; send %s", MaxDepth, want+orArray)
 	case errors.Is(err, errTooMany):
 		reason = water.TooMany
 		detail = fmt.Sprintf("more than %d samples in one message; send them in several", MaxSamples)
 	case errors.Is(err, errEmpty):
-		detail = "the message is empty; want " + wantMessage
+		detail = "the message is empty; want " + want + orArray
 	case errors.Is(err, errUTF8):
 		at := 0
 		for r, size := utf8.DecodeRune(text); r != utf8.RuneError || size > 1; r, size = utf8.DecodeRune(text[at:]) {
@@ -44,14 +45,14 @@ func refusal(err error, text []byte) Fault {
 		detail = fmt.Sprintf("byte %d (%#02x), near %s, is not UTF-8; send text such as °C and µS in UTF-8, or leave it out",
 			at+1, text[at], near(text, at))
 	default:
-		detail = syntaxDetail(err, text)
+		detail = syntaxDetail(err, text, want+orArray)
 	}
 	return Fault{Reason: reason, Detail: clip(detail), Readings: 1}
 }
 
 // syntaxDetail says where text stops being JSON. The standard library is asked
 // once more, for it knows the place and has better words than err.
-func syntaxDetail(err error, text []byte) string {
+func syntaxDetail(err error, text []byte, wantMessage string) string {
 	var value json.RawMessage
 	if errors.Is(json.NewDecoder(bytes.NewReader(text)).Decode(&value), io.ErrUnexpectedEOF) {
 		return fmt.Sprintf("not JSON: cut off after byte %d, near %s; want %s", len(text), near(text, len(text)), wantMessage)
@@ -74,31 +75,40 @@ func near(text []byte, at int) string {
 }
 
 // nothingKnown says why a message holds no reading although it is well formed.
-func (n *native) nothingKnown() string {
+func (s *sample) nothingKnown() string {
 	var b strings.Builder
-	if n.out.Ignored == 0 {
+	if s.out.Ignored == 0 {
 		b.WriteString("the message holds no values")
 	} else {
 		b.WriteString("no parameter is called ")
-		for i, key := range n.unknown[:min(n.out.Ignored, len(n.unknown))] {
+		for i, key := range s.unknown[:min(s.out.Ignored, len(s.unknown))] {
 			if i > 0 {
 				b.WriteString(", ")
 			}
 			b.WriteString(strconv.Quote(string(cutTo(key, 16))))
 		}
-		if more := n.out.Ignored - len(n.unknown); more > 0 {
+		if more := s.out.Ignored - len(s.unknown); more > 0 {
 			fmt.Fprintf(&b, " and %d more", more)
 		}
 	}
 	b.WriteString("; have ")
-	for i, p := range n.parameters.All() {
+	for i, p := range s.parameters.All() {
 		if i == 6 {
-			fmt.Fprintf(&b, "… (%d)", len(n.parameters.All()))
+			fmt.Fprintf(&b, "… (%d)", len(s.parameters.All()))
 			break
 		}
 		b.WriteString(p.Code + ", ")
 	}
 	return strings.TrimSuffix(b.String(), ", ")
+}
+
+// tooLarge returns the fault of a message that is not read.
+func tooLarge(payload []byte) Fault {
+	return Fault{
+		Reason:   water.TooLarge,
+		Detail:   fmt.Sprintf("the message has %d bytes; send at most %d, for example fewer samples at once", len(payload), MaxBytes),
+		Readings: 1,
+	}
 }
 
 // kindWords returns kind as a sentence needs it.
@@ -117,7 +127,7 @@ func kindWords(kind jx.Type) string {
 	case jx.Number:
 		return "a number"
 	}
-	return "no JSON"
+	return "neither text nor a number"
 }
 
 // quote returns what a station sent for a Detail: one line, printable, short.

@@ -35,7 +35,7 @@ func TestNativeCases(t *testing.T) {
 				t.Fatal(err)
 			}
 			var d Decoded
-			Native(&d, message, parameters)
+			decoder(parameters).Decode(&d, Input{Payload: message})
 			got := render(&d)
 			golden := filepath.Join(folder, "want")
 			if os.Getenv("UPDATE") != "" {
@@ -59,11 +59,17 @@ func TestNativeCases(t *testing.T) {
 func render(d *Decoded) string {
 	var b strings.Builder
 	for _, r := range d.Readings {
-		value := "no value"
+		value, at := "no value", "no time"
 		if !math.IsNaN(r.Value) {
 			value = strconv.FormatFloat(r.Value, 'g', -1, 64)
 		}
-		fmt.Fprintf(&b, "reading  %s  %s  %s\n", r.Time.Format(time.RFC3339Nano), r.Parameter.Code, value)
+		if !r.Time.IsZero() {
+			at = r.Time.Format(time.RFC3339Nano)
+		}
+		fmt.Fprintf(&b, "reading  %s  %s  %s\n", at, r.Parameter.Code, value)
+		if r.Unit != r.Parameter.Unit || r.UnitSent || r.Local || r.Offset != 0 || r.Device != nil {
+			fmt.Fprintf(&b, "  which the format cannot say: %+v\n", r)
+		}
 	}
 	for _, f := range d.Faults {
 		fmt.Fprintf(&b, "fault    %s  readings %d  %s\n", f.Reason, f.Readings, f.Detail)
@@ -115,7 +121,7 @@ func check(t *testing.T, message []byte, parameters *water.Parameters, d *Decode
 			len(d.Readings), lost, got, want, d.Ignored, ignored, render(d))
 	}
 	for _, r := range d.Readings {
-		if r.Time.Location() != time.UTC || r.Time.Before(earliest) || !r.Time.Before(latest) {
+		if !r.Time.IsZero() && (r.Time.Location() != time.UTC || r.Time.Before(earliest) || !r.Time.Before(latest)) {
 			t.Errorf("reading at %v, want a UTC time that can be stored", r.Time)
 		}
 		// In the order of the payload: look on behind the value found last.
@@ -195,6 +201,11 @@ func parameters(tb testing.TB, own ...water.Parameter) *water.Parameters {
 	return p
 }
 
+// decoder returns one of the system's own format.
+func decoder(parameters *water.Parameters) *Decoder {
+	return New("tofuwatch", Settings{Parameters: parameters})
+}
+
 // reasons returns d's faults without their details.
 func reasons(d *Decoded) []Fault {
 	var faults []Fault
@@ -215,7 +226,7 @@ func TestNativeManySamples(t *testing.T) {
 	parameters := parameters(t)
 
 	var d Decoded
-	Native(&d, array(MaxSamples), parameters)
+	decoder(parameters).Decode(&d, Input{Payload: array(MaxSamples)})
 	if len(d.Readings) != MaxSamples || len(d.Faults) != 0 {
 		t.Fatalf("%d samples: got %d readings, faults %v", MaxSamples, len(d.Readings), d.Faults)
 	}
@@ -226,7 +237,7 @@ func TestNativeManySamples(t *testing.T) {
 	}
 
 	d.Reset()
-	Native(&d, array(MaxSamples+1), parameters)
+	decoder(parameters).Decode(&d, Input{Payload: array(MaxSamples + 1)})
 	if diff := cmp.Diff(reasons(&d), []Fault{{Reason: water.TooMany, Readings: 1}}); diff != "" || len(d.Readings) != 0 {
 		t.Errorf("one sample more: got %d readings; faults got -, want +:\n%s", len(d.Readings), diff)
 	}
@@ -240,12 +251,12 @@ func TestNativeSize(t *testing.T) {
 	parameters := parameters(t)
 
 	var d Decoded
-	Native(&d, message(MaxBytes), parameters)
+	decoder(parameters).Decode(&d, Input{Payload: message(MaxBytes)})
 	if len(d.Readings) != 1 || len(d.Faults) != 0 || d.Ignored != 1 {
 		t.Errorf("%d bytes: got\n%s", MaxBytes, render(&d))
 	}
 	d.Reset()
-	Native(&d, message(MaxBytes+1), parameters)
+	decoder(parameters).Decode(&d, Input{Payload: message(MaxBytes + 1)})
 	if diff := cmp.Diff(reasons(&d), []Fault{{Reason: water.TooLarge, Readings: 1}}); diff != "" || len(d.Readings) != 0 {
 		t.Errorf("one byte more: got %d readings; faults got -, want +:\n%s", len(d.Readings), diff)
 	}
@@ -266,7 +277,7 @@ func TestNativeNestedWithoutEnd(t *testing.T) {
 	} {
 		message := test.begin + strings.Repeat(test.level, (MaxBytes-len(test.begin))/len(test.level))
 		var d Decoded
-		Native(&d, []byte(message), parameters)
+		decoder(parameters).Decode(&d, Input{Payload: []byte(message)})
 		if diff := cmp.Diff(reasons(&d), []Fault{{Reason: test.want, Readings: 1}}); diff != "" || len(d.Readings) != 0 {
 			t.Errorf("%s%s…: got %d readings; faults got -, want +:\n%s", test.begin, test.level, len(d.Readings), diff)
 		}
@@ -277,7 +288,7 @@ func TestNativeParameterOfTheSite(t *testing.T) {
 	// Total solids are called TS: a site that measures them has no time by that name.
 	parameters := parameters(t, water.Parameter{Code: "ts", Name: "total solids", Unit: "mg/L", Max: 1e5, Source: "test"})
 	var d Decoded
-	Native(&d, []byte(`{"time":1795417200,"TS":1795417260}`), parameters)
+	decoder(parameters).Decode(&d, Input{Payload: []byte(`{"time":1795417200,"TS":1795417260}`)})
 	want := "reading  2026-11-23T07:00:00Z  ts  1.79541726e+09\nignored  0\n"
 	if diff := cmp.Diff(render(&d), want); diff != "" {
 		t.Errorf("got -, want +:\n%s", diff)
@@ -289,7 +300,7 @@ func TestNativeKeepsNothingOfThePayload(t *testing.T) {
 	const text = `{"time":"noon","ph":"seven","a":1,"cod":1,"cod":2}`
 	message := []byte(text)
 	var d Decoded
-	Native(&d, message, parameters)
+	decoder(parameters).Decode(&d, Input{Payload: message})
 	want := render(&d)
 	for i := range message {
 		message[i] = 'X'
@@ -300,19 +311,19 @@ func TestNativeKeepsNothingOfThePayload(t *testing.T) {
 
 	// What is left behind for the next call holds no payload either.
 	n := new(native)
-	n.out, n.parameters = &d, parameters
+	n.Decoder, n.out = decoder(parameters), &d
 	n.dec.ResetBytes([]byte(text))
 	if err := n.message([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	n.release()
 	for _, v := range n.values[:cap(n.values)] {
-		if v.key != nil || v.parameter != nil {
+		if v.key != nil || v.field != nil {
 			t.Errorf("%q is still held", v.key)
 		}
 	}
-	if n.unknown[0] != nil || n.out != nil || n.parameters != nil {
-		t.Errorf("still held: key %q, result %v, parameters %v", n.unknown[0], n.out, n.parameters)
+	if n.unknown[0] != nil || n.out != nil || n.Decoder != nil || n.device != nil {
+		t.Errorf("still held: key %q, result %v, decoder %v, device %v", n.unknown[0], n.out, n.Decoder, n.device)
 	}
 }
 
@@ -418,10 +429,10 @@ func TestNativeAllocatesNothing(t *testing.T) {
 	message := []byte(`{"time":"2026-11-23T14:00:00.5+07:00","bod":142,"cod":"286.5","pH":6.9,"do":"-","battery":3.6}`)
 	// The pool is not asked: it forgets at will, and more often with -race.
 	var d Decoded
-	n := new(native)
+	n := &native{sample: sample{Decoder: decoder(parameters), out: &d}}
 	got := testing.AllocsPerRun(100, func() {
 		d.Reset()
-		n.out, n.parameters, n.values, n.unknown = &d, parameters, n.values[:0], [3][]byte{}
+		n.unknown = [3][]byte{}
 		n.dec.ResetBytes(message)
 		if err := n.message(message); err != nil {
 			t.Fatal(err)
@@ -447,7 +458,7 @@ func FuzzNative(f *testing.F) {
 	parameters := parameters(f)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		var d Decoded
-		Native(&d, message, parameters)
+		decoder(parameters).Decode(&d, Input{Payload: message})
 		check(t, message, parameters, &d)
 	})
 }

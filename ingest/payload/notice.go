@@ -39,8 +39,8 @@ var noticeKeys = []string{
 //	{"state":"calibration","parameter":"ph","reference":7.00,"before":7.12,"after_cleaning":7.05,"after_calibration":7.00}
 //
 // Parameters are codes or aliases, in any case; without them the whole station is
-// meant. Time and until are what [Native] takes for a time, and readings what it
-// takes for a value. Characters in by and note that can't be printed become
+// meant. Time and until are what the format tofuwatch takes for a time, and
+// readings what it takes for a value. Characters in by and note that can't be printed become
 // spaces. A fault is told of the whole notice: half of one is not followed.
 func Notice(payload []byte, parameters *water.Parameters) (water.Notice, *Fault) {
 	n := &notice{parameters: parameters}
@@ -207,7 +207,7 @@ func (n *notice) list() error {
 	return nil
 }
 
-// time decodes a time: as [Native] does, but that a clock without a zone is never
+// time decodes a time: as the format tofuwatch does, but that a clock without a zone is never
 // taken for one.
 func (n *notice) time(name string, into *time.Time) error {
 	text, kind, err := n.plain(name, wantTime)

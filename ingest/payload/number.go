@@ -11,7 +11,7 @@ const wantValue = `want a number such as 7.1, or null for "no value"`
 
 // textValue returns the number that a string holds, NaN if it says "no value",
 // or why it is neither.
-func textValue(s []byte) (number float64, bad string) {
+func (c *Decoder) textValue(s []byte) (number float64, bad string) {
 	s = bytes.Trim(s, whiteSpace)
 	switch {
 	case noValue(s):
@@ -20,7 +20,10 @@ func textValue(s []byte) (number float64, bad string) {
 		return finite(s)
 	}
 	if mended := bytes.Replace(s, comma, point, 1); isNumber(mended) {
-		return 0, fmt.Sprintf("%s: a decimal comma is not accepted; write %s", quote(s), cut(mended))
+		if c.decimalComma {
+			return finite(mended)
+		}
+		return 0, fmt.Sprintf("%s: a decimal comma is not accepted; write %s, or give the source decimal: comma in the site file", quote(s), cut(mended))
 	}
 	return 0, quote(s) + "; " + wantValue
 }
@@ -84,7 +87,7 @@ func digits(s []byte) int {
 // finite returns the value of s, which is a number, or why it has none.
 func finite(s []byte) (number float64, bad string) {
 	number, err := strconv.ParseFloat(string(s), 64)
-	if err != nil { // out of range: s is known to be a number
+	if err != nil || math.IsInf(number, 0) { // out of range: s is known to be a number
 		return 0, fmt.Sprintf("the number %s, too large to be kept; want one within ±1.7e308", quote(s))
 	}
 	return number, ""

@@ -12,7 +12,10 @@ import (
 	"tofuwatch/internal/water"
 )
 
-const wantTime = "want RFC 3339 with a zone, such as 2026-11-23T07:00:00Z, or Unix seconds or milliseconds"
+const (
+	wantTime      = "want RFC 3339 with a zone, such as 2026-11-23T07:00:00Z, or Unix seconds or milliseconds"
+	wantLocalTime = "want a date and a time such as 2026-11-23 14:00:00, or Unix seconds or milliseconds"
+)
 
 // From earliest until latest nanoseconds since 1970 fit 64 bits, which is what
 // InfluxDB keeps. What is plausible is much less, and not decided here.
@@ -38,69 +41,125 @@ func namesTime(key []byte) bool {
 
 // A sampleTime is what a sample says of its time.
 type sampleTime struct {
-	at    time.Time // UTC; zero if there is none that can be used
-	bad   string    // why what was sent can't be used
-	named int       // how often a time was given
+	at     time.Time     // UTC; zero if there is none that can be used
+	local  bool          // at is what a clock showed, in a zone that the message does not name
+	offset time.Duration // where at is zero: how much later than its arrival the sample was taken
+	bad    string        // why what was sent can't be used
+	named  int           // how often a time was given
 }
 
-// result returns the sample's time, or the reason why there is none.
-func (t *sampleTime) result() (at time.Time, reason water.Reason, detail string) {
+// fault returns why the sample's time cannot be used, or nothing: also if there
+// is none, of which others think.
+func (t *sampleTime) fault() (reason water.Reason, detail string) {
 	switch {
 	case t.named > 1:
-		return at, water.DuplicateKey, fmt.Sprintf("the time is given %d times; give it once in a sample", t.named)
+		return water.DuplicateKey, fmt.Sprintf("the time is given %d times; give it once in a sample", t.named)
 	case t.bad != "":
-		return at, water.BadTime, "time " + t.bad
-	case t.at.IsZero():
-		return at, water.NoTime, `no time; add "time":"2026-11-23T07:00:00Z", or Unix seconds or milliseconds`
+		return water.BadTime, "time " + t.bad
 	}
-	return t.at, "", ""
+	return "", ""
 }
 
-// decode reads the value of a key that stands for the time.
-func (t *sampleTime) decode(dec *jx.Decoder, depth int) error {
+// read takes a node as the time. Local says that it may lack a zone.
+func (t *sampleTime) read(n *node, local bool) {
+	if n == nil {
+		return
+	}
 	if t.named++; t.named > 1 {
-		return skip(dec, depth)
+		return
 	}
-	switch kind := dec.Next(); kind {
+	switch n.kind {
 	case jx.Number:
-		raw, err := dec.Raw()
-		if err != nil {
-			return err
-		}
-		t.at, t.bad = unixTime(raw)
-		return nil
+		t.unix(n.text)
 	case jx.String:
-		s, err := dec.StrBytes()
-		if err != nil {
-			return err
-		}
-		t.at, t.bad = textTime(s)
-		return nil
+		t.text(n.text, local)
 	case jx.Null:
-		return dec.Null()
 	default:
-		t.bad = "is " + kindWords(kind) + "; " + wantTime
-		return skip(dec, depth)
+		t.kind(n.kind)
 	}
 }
 
-// textTime returns the time that a string holds, a zero one if it says "no
-// value", or why it is neither.
-func textTime(s []byte) (at time.Time, bad string) {
+// kind takes what can be no time.
+func (t *sampleTime) kind(kind jx.Type) { t.bad = "is " + kindWords(kind) + "; " + wantTime }
+
+// unix takes a number.
+func (t *sampleTime) unix(s []byte) { t.at, t.bad = unixTime(s) }
+
+// text takes a string, which may say "no value".
+func (t *sampleTime) text(s []byte, local bool) {
 	s = bytes.Trim(s, whiteSpace)
 	switch {
 	case noValue(s):
-		return at, ""
+		return
 	case isNumber(s):
-		return unixTime(s)
+		t.unix(s)
+		return
 	}
 	if at, ok := rfc3339(s); ok {
-		return kept(at, s)
+		t.at, t.bad = kept(at, s)
+		return
 	}
-	if _, ok := rfc3339(append(bytes.Clone(s), 'Z')); ok {
-		return at, fmt.Sprintf("%s has no zone; write %s+07:00 for WIB or %sZ for UTC", quote(s), cut(s), cut(s))
+	at, ok := wallTime(s)
+	switch {
+	case ok && local:
+		t.at, t.bad = kept(at, s)
+		t.local = t.bad == ""
+	case ok:
+		t.bad = fmt.Sprintf("%s has no zone; write %s+07:00 for WIB or %sZ for UTC, or give the source a time_zone in the site file", quote(s), cut(s), cut(s))
+	case local:
+		t.bad = quote(s) + " can't be read; " + wantLocalTime
+	default:
+		t.bad = quote(s) + " can't be read; " + wantTime
 	}
-	return at, quote(s) + " can't be read; " + wantTime
+}
+
+// wallTime parses what a clock shows, as if it were in UTC: year, month, day,
+// hour, minute and, unless it is 0, second. A logger may leave leading zeros out,
+// as in "2022-1-5 9:3:7", and write '/' for '-'.
+func wallTime(s []byte) (at time.Time, ok bool) {
+	var part [6]int
+	nanosecond := 0
+	for i := range part {
+		n := digits(s)
+		switch {
+		case i == 0 && n != 4, i > 0 && (n < 1 || n > 2):
+			return at, false
+		}
+		for _, c := range s[:n] {
+			part[i] = part[i]*10 + int(c-'0')
+		}
+		if s = s[n:]; len(s) == 0 {
+			if i < 4 {
+				return at, false
+			}
+			break
+		}
+		if i == 5 {
+			n := digits(s[1:])
+			if s[0] != '.' || n == 0 || len(s) != 1+n {
+				return at, false
+			}
+			nanosecond = int(billionths(s[1:]))
+			break
+		}
+		switch c := s[0]; {
+		case i < 2 && (c == '-' || c == '/'), i == 2 && (c == 'T' || c == 't'), i > 2 && c == ':':
+			s = s[1:]
+		case i == 2 && c == ' ':
+			s = bytes.TrimLeft(s, " ")
+		default:
+			return at, false
+		}
+	}
+	month, day := part[1], part[2]
+	if month < 1 || month > 12 || part[3] > 23 || part[4] > 59 || part[5] > 59 {
+		return at, false
+	}
+	at = time.Date(part[0], time.Month(month), day, part[3], part[4], part[5], nanosecond, time.UTC)
+	if at.Day() != day { // 30 February is 2 March
+		return time.Time{}, false
+	}
+	return at, true
 }
 
 // rfc3339 parses s with the freedoms of RFC 3339, section 5.6 (a lower case "t"

@@ -1,11 +1,14 @@
 // Package quality judges readings: may a sample's time be believed, and how far
 // its value. It alters no value and drops none.
+//
+// The tests are QARTOD's, and some of this field. docs/quality.md tells people
+// what each of them means.
 package quality
 
 import (
+	"encoding/hex"
 	"fmt"
-	"math"
-	"slices"
+	"strings"
 	"time"
 
 	"tofuwatch/internal/water"
@@ -30,15 +33,39 @@ func CheckTime(sampled, received time.Time) error {
 	return nil
 }
 
-// Judge returns a reading's value and flag at a station: Missing, with NaN, for
-// no value and the station's sentinels; Bad outside of what can be measured; else
-// Good.
-func Judge(s *water.Station, r water.Reading) (float64, water.Flag) {
-	if math.IsNaN(r.Value) || slices.Contains(s.Sentinels, r.Value) {
-		return math.NaN(), water.Missing
+// A Counted is what the length of a message is counted in.
+type Counted int
+
+// What there is to count.
+const (
+	Characters Counted = iota
+	HexBytes           // pairs of hexadecimal digits
+	Fields             // between commas
+)
+
+// Length is how long a message has to be.
+type Length struct {
+	Of   Counted
+	Want int
+}
+
+// Syntax is Bad for a message of another length, or with half a byte. What a
+// logger's JSON has to be like is the business of its payload format: what gets as
+// far as being judged has passed.
+func Syntax(message string, l Length) water.Flag {
+	n := len(message)
+	switch l.Of {
+	case HexBytes:
+		decoded, err := hex.DecodeString(message)
+		if err != nil {
+			return water.Bad
+		}
+		n = len(decoded)
+	case Fields:
+		n = strings.Count(message, ",") + 1
 	}
-	if lowest, highest := s.Range(r.Parameter); r.Value < lowest || r.Value > highest {
-		return r.Value, water.Bad
+	if n != l.Want {
+		return water.Bad
 	}
-	return r.Value, water.Good
+	return water.Good
 }

@@ -53,10 +53,11 @@ type Options struct {
 
 // A Record is what the spool has of one message.
 type Record struct {
-	Position uint64
-	Received time.Time
-	Topic    string
-	Lines    []byte // not to be kept
+	Position    uint64
+	Received    time.Time
+	Topic       string
+	Lines       []byte // not to be kept
+	Corrections bool   // the lines are no readings, but correct some
 }
 
 // A Spool holds outcomes from the moment they are on disk until InfluxDB has
@@ -70,12 +71,13 @@ type Spool struct {
 	cursor  *cursor
 
 	mu        sync.Mutex
-	waiting   group         // appended, and not yet given to the committer
-	room      *sync.Cond    // waiting was taken
-	closed    bool          // Append refuses
-	wake      chan struct{} // tells the committer of waiting
-	committed chan struct{} // tells Next of new records
-	stopped   chan struct{} // the committer has returned
+	corrected []water.Observation // scratch
+	waiting   group               // appended, and not yet given to the committer
+	room      *sync.Cond          // waiting was taken
+	closed    bool                // Append refuses
+	wake      chan struct{}       // tells the committer of waiting
+	committed chan struct{}       // tells Next of new records
+	stopped   chan struct{}       // the committer has returned
 	ledger    ingest.Ledger
 	oldest    time.Time // when the oldest pending message was received, if any is
 	drained   uint64    // records before it are done
@@ -112,8 +114,11 @@ const (
 	gather     = 5 * time.Millisecond
 )
 
-// recordKind is the first byte of a record of this package.
-const recordKind = 1
+// The first byte of a record says what its lines are.
+const (
+	readingsKind    = 1
+	correctionsKind = 2
+)
 
 func asideFolder(dataDir string) string { return filepath.Join(dataDir, "damaged") }
 
@@ -203,7 +208,7 @@ func (s *Spool) open() error {
 			s.ledger.Pending += r.readings
 		}
 		if s.o.Restore != nil && position >= s.o.RestoreFrom {
-			s.o.Restore(Record{Position: position, Received: r.received, Topic: r.topic, Lines: r.lines})
+			s.o.Restore(Record{Position: position, Received: r.received, Topic: r.topic, Lines: r.lines, Corrections: r.corrections})
 		}
 		return nil
 	}, s.damaged)
@@ -243,7 +248,7 @@ func (s *Spool) damaged(d Damage) error {
 		s.log.Warn("spool damaged where it is drained already; the piece was set aside", "file", d.File, "bytes", len(d.Bytes))
 		return nil
 	}
-	n := max(1, s.o.CountReadings(d.Bytes))
+	n := s.lost(d.Bytes)
 	letter := ingest.DeadLetter{
 		Received: time.Now().UTC(),
 		Payload:  d.Bytes[:min(len(d.Bytes), ingest.MaxKept)],
@@ -261,16 +266,39 @@ func (s *Spool) damaged(d Damage) error {
 	return nil
 }
 
+// lost returns how many readings a damaged piece held, as far as can be seen: one
+// at least, but for a piece that is nothing but corrections.
+func (s *Spool) lost(piece []byte) int {
+	n, least := 0, 0
+	for part := range bytes.SplitSeq(piece, magicBytes) {
+		const kindAt = headerBytes - 4 // the magic is cut off
+		switch {
+		case len(part) == 0:
+		case len(part) > kindAt && part[kindAt] == correctionsKind:
+		default:
+			n += s.o.CountReadings(part)
+			least = 1
+		}
+	}
+	return max(least, n)
+}
+
 // record is the body of a record, taken apart.
 type record struct {
 	received time.Time
 	readings uint64
 	topic    string
 	lines    []byte
+
+	corrections bool // readings is 0
 }
 
 func (r record) appendTo(dst []byte) []byte {
-	dst = append(dst, recordKind)
+	kind := byte(readingsKind)
+	if r.corrections {
+		kind = correctionsKind
+	}
+	dst = append(dst, kind)
 	dst = binary.AppendUvarint(dst, uint64(r.received.UnixMilli()))
 	dst = binary.AppendUvarint(dst, r.readings)
 	dst = binary.AppendUvarint(dst, uint64(len(r.topic)))
@@ -279,7 +307,7 @@ func (r record) appendTo(dst []byte) []byte {
 
 // parseRecord takes a body apart; what it returns points into it.
 func parseRecord(body []byte) (r record, ok bool) {
-	if body[0] != recordKind {
+	if body[0] != readingsKind && body[0] != correctionsKind {
 		return record{}, false
 	}
 	b := body[1:]
@@ -299,6 +327,8 @@ func parseRecord(body []byte) (r record, ok bool) {
 		readings: numbers[1],
 		topic:    string(b[:numbers[2]]),
 		lines:    b[numbers[2]:],
+
+		corrections: body[0] == correctionsKind,
 	}, true
 }
 
@@ -325,6 +355,14 @@ func (s *Spool) Append(o ingest.Outcome, done func(error)) {
 	if len(o.Maintenance)+len(o.Visits) > 0 {
 		r := record{received: o.Received, topic: o.Topic} // of no reading
 		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.EncodeCare(r.appendTo(dst), o) })
+	}
+	if len(o.Corrections) > 0 {
+		s.corrected = s.corrected[:0]
+		for i := range o.Corrections {
+			s.corrected = append(s.corrected, o.Corrections[i].Observation)
+		}
+		r := record{received: o.Received, topic: o.Topic, corrections: true}
+		g.records = appendRecord(g.records, func(dst []byte) []byte { return s.o.Encode(r.appendTo(dst), s.corrected) })
 	}
 	for i := range o.DeadLetters {
 		g.letters = append(g.letters, entry{Letter: &o.DeadLetters[i]})
@@ -502,7 +540,9 @@ func (s *Spool) extend(b *ingest.Batch, atMost int) error {
 			s.mu.Unlock()
 		}
 		lineAt := position + headerBytes + uint64(len(body)-len(r.lines))
-		b.Records = append(b.Records, ingest.BatchRecord{Offset: len(b.Lines), Position: lineAt, Topic: r.topic, Received: r.received})
+		b.Records = append(b.Records, ingest.BatchRecord{
+			Offset: len(b.Lines), Position: lineAt, Topic: r.topic, Received: r.received, Corrections: r.corrections,
+		})
 		b.Lines = append(b.Lines, r.lines...)
 		b.Points += bytes.Count(r.lines, []byte{'\n'})
 		b.Readings += r.readings
@@ -513,7 +553,7 @@ func (s *Spool) extend(b *ingest.Batch, atMost int) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.notPending(uint64(max(1, s.o.CountReadings(d.Bytes))))
+		s.notPending(uint64(s.lost(d.Bytes)))
 		return nil
 	})
 	return err

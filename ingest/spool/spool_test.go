@@ -641,3 +641,74 @@ func TestAllAtOnce(t *testing.T) {
 	}
 	wantLedger(t, s, want)
 }
+
+// corrected is outcome for a message that corrects what came before.
+func corrected(o ingest.Outcome, numbers ...int) ingest.Outcome {
+	for _, n := range numbers {
+		o.Corrections = append(o.Corrections, water.Correction{Observation: water.Observation{Value: float64(n), Flag: water.Bad}})
+	}
+	return o
+}
+
+// Corrections are written like readings, behind them, and count as none.
+func TestCorrectionsAreNoReadings(t *testing.T) {
+	dir := t.TempDir()
+	var restored []string
+	o := options(dir)
+	o.Restore = func(r Record) {
+		restored = append(restored, fmt.Sprintf("%v %t", numbers(t, r.Lines), r.Corrections))
+	}
+	s := opened(t, o, new(spoolLog))
+	appendAll(t, s, outcome(1), corrected(outcome(2, 3), 1), corrected(outcome(4), 2, 3))
+	want := ingest.Ledger{Received: 4, Pending: 4, DeadLettered: map[water.Reason]uint64{}}
+	wantLedger(t, s, want)
+	closeSpool(t, s)
+
+	s = opened(t, o, new(spoolLog))
+	defer closeSpool(t, s)
+	if diff := cmp.Diff(restored, []string{"[1] false", "[2 3] false", "[1] true", "[4] false", "[2 3] true"}); diff != "" {
+		t.Errorf("restored (-got +want):\n%s", diff)
+	}
+	wantLedger(t, s, want)
+	b := wantPending(t, s, []int{1, 2, 3, 1, 4, 2, 3})
+	if b.Readings != 4 {
+		t.Errorf("a batch of %d readings, want 4", b.Readings)
+	}
+	// InfluxDB refuses a reading, and a correction.
+	at := func(line string, from int) int { return from + strings.Index(string(b.Lines[from:]), line) }
+	reading := at("2_qc=\n", 0)
+	correction := at("2_qc=\n", reading+1)
+	refused := []ingest.Refusal{
+		b.Refuse(reading, []byte("2_qc=\n"), 1, "no"),
+		b.Refuse(correction, []byte("2_qc=\n"), 1, "no"),
+	}
+	if err := s.Done(b, refused); err != nil {
+		t.Fatal(err)
+	}
+	wantLedger(t, s, ingest.Ledger{Received: 4, Stored: 3, DeadLettered: map[water.Reason]uint64{water.Refused: 1}})
+	stored, err := ReadDeadLetters(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost []int
+	for _, l := range stored {
+		lost = append(lost, l.Readings)
+	}
+	if !slices.Equal(lost, []int{1, 0}) {
+		t.Errorf("dead letters of %v readings, want 1 and 0", lost)
+	}
+}
+
+func TestDamagedCorrectionsAreNoReadings(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, options(dir), new(spoolLog))
+	appendAll(t, s, corrected(outcome(1), 7), outcome(2))
+	file := segmentFiles(t, dir, "spool")[0]
+	segment := readFile(t, file)
+	segment[len(wholeRecord(segment))+headerBytes+3] ^= 0xFF
+	writeFile(t, file, segment)
+	b := wantPending(t, s, []int{1, 2})
+	done(t, s, b)
+	wantLedger(t, s, ingest.Ledger{Received: 2, Stored: 2, DeadLettered: map[water.Reason]uint64{water.Damaged: 0}})
+	closeSpool(t, s)
+}

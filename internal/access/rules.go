@@ -57,7 +57,9 @@ func (r Rules) MosquittoACL() []byte {
 	for _, id := range r.Stations {
 		fmt.Fprintf(&b, "user %s\n", id)
 		for _, s := range r.topics() {
-			fmt.Fprintf(&b, "topic write %s\n", s.Of(id))
+			if s.IsOf(id) {
+				fmt.Fprintf(&b, "topic write %s\n", s.Of(id))
+			}
 		}
 	}
 	return []byte(b.String())

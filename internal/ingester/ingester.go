@@ -2,6 +2,7 @@
 package ingester
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"tofuwatch/ingest/laboratory"
 	"tofuwatch/ingest/mqtt"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/estimate/score"
@@ -46,9 +48,14 @@ type Options struct {
 
 // Times of the service.
 const (
-	saveEvery    = 2 * time.Second
-	probeEvery   = time.Second
-	shutdownTime = 5 * time.Second
+	saveEvery = 2 * time.Second
+	// What readings are judged by is larger than the latest values, and is made
+	// again from the spool after a crash: it is saved less often, unless the spool
+	// grows by much meanwhile.
+	saveJudgeEvery = 10 * time.Minute
+	saveJudgeAfter = 64 << 20 // bytes
+	probeEvery     = time.Second
+	shutdownTime   = 5 * time.Second
 )
 
 // Run is the service: it ingests until ctx is done, which is no error, and
@@ -139,11 +146,16 @@ type ingester struct {
 	stations map[string]*water.Station // by ID
 	log      *slog.Logger
 	exporter *alerts.Exporter
+	judge    *quality.Judge
 	care     *care.Book
 	spool    *spool.Spool
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+
+	judgeAfter   uint64 // by how much the spool grows until the judge is saved
+	judgeSaved   uint64 // the spool's position when it was
+	judgeSavedAt time.Time
 
 	spoolLimit int64                // bytes
 	register   *laboratory.Register // nil until the first import; opened under saving
@@ -157,12 +169,9 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: make(map[string]*water.Station, len(s.Stations)), spooled: make(map[string]int64), log: log}
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
-	}
-	for _, station := range s.Stations {
-		i.stations[station.ID] = station.Station
 	}
 	// Before anything is read, or set aside because it can't be.
 	if err := spool.CheckFormat(s.DataDir); err != nil {
@@ -186,10 +195,17 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		}
 		log.Error("maintenance and visits start empty, the damaged file is kept beside; give past visits once more for drift to be corrected", "err", err)
 	}
+	decides := PipelineOptions(s)
+	i.judge = decides.Judge
+	i.judgeAfter = min(saveJudgeAfter, uint64(cmp.Or(o.SpoolLimit, spool.DefaultLimit))/16)
+	i.judgeSavedAt = time.Now()
+	if i.judgeSaved, err = i.judge.Load(i.judgeFile(), i.stations, s.Parameters); err != nil {
+		log.Error("readings are judged without those before, but for what is in the spool: for some hours a stuck sensor may not be found", "err", err)
+	}
 	i.spool, err = spool.Open(spool.Options{
 		DataDir: s.DataDir, Limit: o.SpoolLimit,
 		Encode: influx.Encode, EncodeCare: influx.EncodeCare, CountReadings: influx.CountReadings,
-		RestoreFrom: min(position, carePosition),
+		RestoreFrom: min(position, carePosition, i.judgeSaved),
 		Restore: func(r spool.Record) {
 			maintenance, visits, err := influx.DecodeCare(r.Lines, i.stations, s.Parameters)
 			if err != nil {
@@ -199,8 +215,20 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 			if err != nil {
 				log.Error("latest values may lack some", "err", err)
 			}
-			i.care.Keep(maintenance, visits, observations)
+			if r.Corrections {
+				if r.Position >= position {
+					i.exporter.CorrectAt(r.Received, corrected(observations))
+				}
+				return
+			}
+			others := r.Position >= min(position, carePosition)
+			if others {
+				i.care.Keep(maintenance, visits, observations)
+			}
 			i.care.Mark(observations)
+			if r.Position >= i.judgeSaved {
+				i.judge.Restore(r.Received, observations) // and makes the corrections again
+			}
 			if r.Position >= position {
 				i.exporter.ObserveAt(r.Received, observations)
 			}
@@ -214,21 +242,49 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	if err != nil {
 		return nil, errors.Join(err, i.spool.Close())
 	}
-	i.pipeline = ingest.NewPipeline(ingest.Options{
-		Sources: sources(s), Stations: i.stations, Parameters: s.Parameters, Care: i.care,
-		Refused: func(error) { i.refused.Store(true) },
-		Derive:  estimates.Derive,
-	}, i.spool, i.exporter, log.With("component", "pipeline"))
+	decides.Stations, decides.Care = i.stations, i.care
+	decides.Derive, decides.Revise = estimates.Derive, estimates.Revise
+	decides.Refused = func(error) { i.refused.Store(true) }
+	i.pipeline = ingest.NewPipeline(decides, i.spool, i.exporter, log.With("component", "pipeline"))
 	i.client = influx.NewClient(InfluxOptions(s))
 	return i, nil
 }
 
+// corrected are corrections of which it is not known what they correct.
+func corrected(observations []water.Observation) []water.Correction {
+	corrections := make([]water.Correction, len(observations))
+	for i, o := range observations {
+		corrections[i].Observation = o
+	}
+	return corrections
+}
+
 func (i *ingester) close() error {
-	err := errors.Join(i.save(), i.spool.Close())
+	err := errors.Join(i.saveJudge(), i.save(), i.spool.Close())
 	if i.register != nil {
 		err = errors.Join(err, i.register.Close())
 	}
 	return err
+}
+
+func (i *ingester) judgeFile() string { return filepath.Join(i.site.DataDir, "quality") }
+
+// saveJudge makes durable what readings are judged by.
+func (i *ingester) saveJudge() error {
+	position := i.spool.End()
+	i.judgeSavedAt = time.Now()
+	if err := i.judge.Save(i.judgeFile(), position); err != nil {
+		return err
+	}
+	i.judgeSaved = position
+	return nil
+}
+
+// judgeDue reports whether saveJudge is due. A spool that is full waits for it: it
+// keeps what would have to be judged again.
+func (i *ingester) judgeDue() bool {
+	grown := i.spool.End() - i.judgeSaved
+	return grown > 0 && (grown >= i.judgeAfter || time.Since(i.judgeSavedAt) >= saveJudgeEvery || i.spool.Writable() != nil)
 }
 
 func (i *ingester) latestFile() string { return filepath.Join(i.site.DataDir, "latest.json") }
@@ -248,7 +304,7 @@ func (i *ingester) save() error {
 	if err := i.exporter.Save(i.latestFile(), position); err != nil {
 		return err
 	}
-	i.spool.Restored(position)
+	i.spool.Restored(min(position, i.judgeSaved))
 	return nil
 }
 
@@ -256,6 +312,12 @@ func (i *ingester) save() error {
 func (i *ingester) saveLatest(ctx context.Context) {
 	var saved uint64
 	every(ctx, saveEvery, func() {
+		if i.judgeDue() {
+			if err := i.saveJudge(); err != nil {
+				i.log.Error("what readings are judged by was not saved; after a crash it comes from the spool", "err", err)
+			}
+			saved = 0 // the spool can let go of more
+		}
 		if end := i.spool.End(); end != saved || i.exporter.Told() {
 			if err := i.save(); err != nil {
 				i.log.Error("latest values not saved; after a crash they come from the spool", "err", err)
@@ -353,10 +415,36 @@ func InfluxOptions(s *site.Site) influx.Options {
 	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
 }
 
+// PipelineOptions are what a site's readings are decided by.
+func PipelineOptions(s *site.Site) ingest.Options {
+	loggers := make(map[string]ingest.Logger)
+	for _, station := range s.Stations {
+		g := station.Logger
+		loggers[station.ID] = ingest.Logger{
+			Devices: g.Devices, Zone: g.TimeZone, Arrival: g.Arrival, Units: g.Units, Layout: payload.Layouts[g.Frames],
+		}
+	}
+	return ingest.Options{
+		Sources: sources(s), Stations: stations(s), Loggers: loggers, Zone: s.TimeZone, Parameters: s.Parameters,
+		Judge: quality.NewJudge(s.Parameters, s.Settings),
+	}
+}
+
+func stations(s *site.Site) map[string]*water.Station {
+	byID := make(map[string]*water.Station, len(s.Stations))
+	for _, station := range s.Stations {
+		byID[station.ID] = station.Station
+	}
+	return byID
+}
+
 func sources(s *site.Site) []ingest.Source {
 	var sources []ingest.Source
 	for _, source := range s.MQTT.Sources {
-		sources = append(sources, ingest.Source{Topic: source.Topic, Decode: payload.Formats[source.Format]})
+		sources = append(sources, ingest.Source{
+			Topic: source.Topic, Decode: payload.New(source.Format, source.Payload),
+			From: source.Station, Zone: source.TimeZone, Arrival: source.Arrival, Layout: payload.Layouts[source.Frames],
+		})
 	}
 	return sources
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"tofuwatch/ingest"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/testenv"
@@ -162,6 +163,70 @@ func TestKillKeepsTheLatestValues(t *testing.T) {
 				i = opened(t, s)
 				if diff := cmp.Diff(i.latest(t), want); diff != "" {
 					t.Errorf("in life %d after the kill (-got +want):\n%s", life+1, diff)
+				}
+				if err := i.close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// stuck are what the tests say of a value that is the same all the time, one that
+// arrives at a minute.
+func (i *ingester) stuck(t *testing.T, minute int) water.Flag {
+	t.Helper()
+	at := sampled.Add(time.Duration(minute) * time.Minute)
+	o, _ := i.judge.Judge(quality.Batch{
+		Station: i.stations["ipal-01"], Method: water.Sensor, Received: at,
+		Readings: []water.Reading{{Parameter: i.site.Parameters.Lookup([]byte("cod")), Value: 5, Time: at}},
+	})
+	return o[0].Tests.Flag(water.FlatLineTest)
+}
+
+// A sensor is stuck for three hours, in the middle of which we are: whatever was
+// saved, and whether InfluxDB has all of it by now.
+func TestKillInTheMiddleOfAStuckSensor(t *testing.T) {
+	for name, between := range map[string]func(t *testing.T, i *ingester){
+		"nothing was saved": func(*testing.T, *ingester) {},
+		"drained, and only the latest values saved": func(t *testing.T, i *ingester) {
+			drain(t, i)
+			if err := i.save(); err != nil {
+				t.Error(err)
+			}
+		},
+		"all was saved, and drained": func(t *testing.T, i *ingester) {
+			drain(t, i)
+			if err := errors.Join(i.saveJudge(), i.save()); err != nil {
+				t.Error(err)
+			}
+		},
+		"what was saved is damaged": func(t *testing.T, i *ingester) {
+			if err := errors.Join(i.saveJudge(), os.Truncate(i.judgeFile(), 40)); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPlace(t).site(t, "ipal-01")
+			i := opened(t, s)
+			take := func(from, to int) {
+				for n := from; n < to; n += 10 { // the default interval
+					at := sampled.Add(time.Duration(n) * time.Minute).Format(time.RFC3339)
+					i.take(t, "tofu/ipal-01/readings", fmt.Sprintf(`{"time":%q,"cod":5,"bod":%d}`, at, n%7))
+				}
+			}
+			// Readings ahead of their arrival are refused: these are of the hours before.
+			take(-180, -100)
+			between(t, i)
+			take(-100, -20)
+			if err := i.spool.Close(); err != nil { // and nothing more is saved
+				t.Fatal(err)
+			}
+			for life := range 2 {
+				i = opened(t, s)
+				if got := i.stuck(t, -20+10*life); got != water.Suspect {
+					t.Errorf("in life %d after the kill the flat line test says %s, want suspect", life+1, got)
 				}
 				if err := i.close(); err != nil {
 					t.Fatal(err)
@@ -346,7 +411,7 @@ func TestReplayBesideARunningIngester(t *testing.T) {
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("replayed (-got +want):\n%s", diff)
 	}
-	testenv.Eventually(t, func() error { return d.has("cod=13,cod_qc=1i 1795417200000000000") })
+	testenv.Eventually(t, func() error { return d.has(`cod=13,cod_qc_tests="41912221222",cod_qc=1i 1795417200000000000`) })
 	testenv.Eventually(t, func() error {
 		text, err := get(address+"/metrics", http.StatusOK)
 		if err != nil {
@@ -378,7 +443,9 @@ func TestReplayBesideARunningIngester(t *testing.T) {
 	if diff := cmp.Diff(got, []ReplayResult{{ID: ids[water.UnknownStation], Readings: 1}}); err != nil || diff != "" {
 		t.Errorf("replayed after the restart: %v (-got +want):\n%s", err, diff)
 	}
-	testenv.Eventually(t, func() error { return d.has("station=ipal-99 cod=14,cod_qc=1i 1795417200000000000") })
+	testenv.Eventually(t, func() error {
+		return d.has(`station=ipal-99 cod=14,cod_qc_tests="41912221222",cod_qc=1i 1795417200000000000`)
+	})
 }
 
 func TestReplayWithoutAnIngester(t *testing.T) {

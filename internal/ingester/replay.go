@@ -97,15 +97,21 @@ func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (rea
 		return 0, fmt.Errorf("only its first %d bytes were kept; the station has to send it again, in smaller pieces", ingest.MaxKept)
 	case water.Refused:
 		o = ingest.Outcome{Topic: l.Topic, Received: l.Received}
-		if o.Observations, err = influx.Decode(l.Payload, i.stations, i.site.Parameters); err != nil {
+		observations, err := influx.Decode(l.Payload, i.stations, i.site.Parameters)
+		if err != nil {
 			return 0, err
 		}
 		if o.Maintenance, o.Visits, err = influx.DecodeCare(l.Payload, i.stations, i.site.Parameters); err != nil {
 			return 0, err
 		}
-		i.care.Mark(o.Observations)
-		if len(o.Observations)+len(o.Maintenance)+len(o.Visits) == 0 {
+		i.care.Mark(observations)
+		if len(observations)+len(o.Maintenance)+len(o.Visits) == 0 {
 			return 0, errors.New("its station or parameter is no longer in the site file")
+		}
+		if l.Readings == 0 {
+			o.Corrections = corrected(observations)
+		} else {
+			o.Observations = observations
 		}
 	default:
 		o = i.pipeline.Decide(ingest.Message{Topic: l.Topic, Payload: l.Payload, Received: l.Received})
@@ -114,6 +120,8 @@ func (i *ingester) replayOne(l ingest.DeadLetter, all []spool.StoredLetter) (rea
 				return 0, errors.New(again.Detail)
 			}
 		}
+		// Now for real: beside its neighbours.
+		o = i.pipeline.Judge(ingest.Message{Topic: l.Topic, Payload: l.Payload, Received: l.Received})
 		// What else is wrong with the message is a dead letter of its own, mostly.
 		o.DeadLetters = slices.DeleteFunc(o.DeadLetters, func(again ingest.DeadLetter) bool {
 			return slices.ContainsFunc(all, func(old spool.StoredLetter) bool {

@@ -67,13 +67,14 @@ func series(t testing.TB, all []simulate.Message) map[string][]value {
 		t.Fatal(err)
 	}
 	got := make(map[string][]value)
+	native := payload.New("tofuwatch", payload.Settings{Parameters: parameters})
 	var d payload.Decoded
 	for _, m := range all {
 		if m.Retained {
 			continue
 		}
 		d.Reset()
-		payload.Native(&d, m.Payload, parameters)
+		native.Decode(&d, payload.Input{Payload: m.Payload})
 		if len(d.Faults) > 0 || d.Ignored > 0 {
 			t.Fatalf("decode %s: faults %v, ignored keys %d", m.Payload, d.Faults, d.Ignored)
 		}

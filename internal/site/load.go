@@ -16,6 +16,7 @@ import (
 
 	"tofuwatch/alerts/standards"
 	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
 )
@@ -29,9 +30,9 @@ const (
 	defaultListen   = "127.0.0.1:9464"
 	defaultInterval = 10 * time.Minute
 	defaultSentinel = -9999
+	defaultTopic    = "tofu/{station}/readings"
+	defaultFormat   = "tofuwatch"
 )
-
-var defaultSource = Source{Topic: "tofu/{station}/readings", Format: "tofuwatch"}
 
 // secretVariables name what the environment calls the secrets of a site file.
 var secretVariables = map[string]string{
@@ -99,6 +100,7 @@ func parse(file string, data []byte, w world) (*Site, error) {
 	l := &loader{
 		world:    w,
 		stations: make(map[string]int),
+		devices:  make(map[string]strict.Value),
 		rivers:   make(map[string]bool),
 		unsure:   make(map[string]bool),
 	}
@@ -126,14 +128,18 @@ type loader struct {
 	world
 	zone       *time.Location
 	parameters *water.Parameters
-	unsure     map[string]bool // names of parameters whose own entry has a fault
-	stations   map[string]int  // line of each station's id
+	unsure     map[string]bool         // names of parameters whose own entry has a fault
+	stations   map[string]int          // line of each station's id
+	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
 	files      []File
+	written    map[string]written // the site's own tests, by parameter code
+	framed     bool               // a station says what its binary frames are
+	arrives    bool               // a station takes the time of a message's arrival
 }
 
 func (l *loader) site(v strict.Value) *Site {
-	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "maintenance", "stations", "imports", "recipients", "smtp")
+	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "tests", "maintenance", "stations", "imports", "recipients", "smtp")
 	s := &Site{
 		DataDir: defaultDataDir,
 		HTTP:    HTTP{Listen: defaultListen},
@@ -145,12 +151,15 @@ func (l *loader) site(v strict.Value) *Site {
 	l.zone = s.TimeZone
 	strict.Text(root.Key("data_dir"), &s.DataDir, "a path", l.path)
 	strict.Text(root.Key("http").Section("listen").Key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
-	s.MQTT = l.mqtt(root.Key("mqtt").Required("with broker and client_id"))
+	mqtt := root.Key("mqtt").Required("with broker and client_id")
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
+	s.Tests = l.siteTests(root.Key("tests"))
 	strict.Text(root.Key("maintenance").Section("longest").Key("longest"), &s.LongestMaintenance, "a duration such as 4h", duration)
 	s.Stations = l.allStations(root.Key("stations").Required("a list of at least one, with id, name, river and kind"))
+	l.fitSiteTests(s.Stations)
 	s.Imports = l.allImports(root.Key("imports"))
+	s.MQTT = l.mqtt(mqtt) // its sources name parameters and stations
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
 	s.Files = l.files
@@ -237,7 +246,7 @@ func (l *loader) login(s strict.Section) (username string, password Secret) {
 }
 
 func (l *loader) mqtt(v strict.Value) MQTT {
-	m := MQTT{Sources: []Source{defaultSource}}
+	m := MQTT{Sources: []Source{{Topic: defaultTopic, Format: defaultFormat, Payload: payload.Settings{Parameters: l.parameters}}}}
 	s := v.Section("broker", "client_id", "username", "password_file", "tls", "sources")
 	strict.Text(s.Key("broker").Required("for example tcp://127.0.0.1:1883"), &m.Broker, "a URL such as tcp://127.0.0.1:1883", broker)
 	strict.Text(s.Key("client_id").Required("for example tofuwatch-semarang, and never to be changed: the broker keeps messages under this name"), &m.ClientID, "text", clientID)
@@ -274,31 +283,6 @@ func (l *loader) tls(v strict.Value) *TLS {
 		}
 	}
 	return t
-}
-
-func (l *loader) sources(v strict.Value) []Source {
-	formats := strict.OneOf("format", slices.Sorted(maps.Keys(payload.Formats))...)
-	items := v.Items()
-	if v.IsList() && len(items) == 0 {
-		v.Fault("is empty; want at least one source, or leave the key out for %s", defaultSource.Topic)
-	}
-	sources := make([]Source, 0, len(items))
-	filters := make(map[string]string) // path of the source that has it
-	for _, item := range items {
-		s := item.Section("topic", "format")
-		source := Source{Format: defaultSource.Format}
-		at := s.Key("topic").Required("for example " + defaultSource.Topic)
-		if strict.Text(at, &source.Topic, "text", topic) {
-			if first, twice := filters[source.Filter()]; twice {
-				at.Fault("has the same messages as %s; want each topic once", first)
-			} else {
-				filters[source.Filter()] = at.Path()
-			}
-		}
-		strict.Text(s.Key("format"), &source.Format, "text", formats)
-		sources = append(sources, source)
-	}
-	return sources
 }
 
 func (l *loader) influxDB(v strict.Value) InfluxDB {
@@ -362,11 +346,7 @@ func (l *loader) ownParameters(v strict.Value) *water.Parameters {
 func (l *loader) parameter(e strict.Entry) *water.Parameter {
 	p := l.parameters.Lookup([]byte(e.Name))
 	if p == nil && !l.unsure[strings.ToLower(e.Name)] {
-		codes := make([]string, 0, len(l.parameters.All()))
-		for _, p := range l.parameters.All() {
-			codes = append(codes, p.Code)
-		}
-		e.Fault("no parameter %s; %s", strict.Quote(e.Name), strict.Have(e.Name, codes))
+		e.Fault("no parameter %s; %s", strict.Quote(e.Name), strict.Have(e.Name, l.codes()))
 	}
 	return p
 }
@@ -398,11 +378,13 @@ func (l *loader) allStations(v strict.Value) []Station {
 	for _, item := range items {
 		stations = append(stations, l.station(item))
 	}
+	l.devicesAreNoStations(stations)
 	return stations
 }
 
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance")
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance",
+		"device", "time", "time_zone", "units", "frames")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
 	if id := s.Key("id").Required("for example ipal-01"); strict.Text(id, &st.ID, "text", identifier("ipal-01")) {
@@ -435,10 +417,11 @@ func (l *loader) station(v strict.Value) Station {
 			}
 		}
 	}
-	st.Instruments = l.instruments(s.Key("parameters"), interval)
+	st.Instruments, st.Tests = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
 	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
 	st.Maintenance = l.maintenance(s.Key("maintenance"), st.Station)
+	st.Logger = l.logger(s)
 	return st
 }
 
@@ -458,18 +441,27 @@ func position(s strict.Section) (latitude, longitude float64) {
 }
 
 // instruments reads what a station is expected to report. "ph:" is "ph: {}".
-func (l *loader) instruments(v strict.Value, interval time.Duration) map[string]water.Instrument {
+func (l *loader) instruments(v strict.Value, interval time.Duration) (map[string]water.Instrument, map[string]quality.Overrides) {
 	instruments := make(map[string]water.Instrument)
+	var tests map[string]quality.Overrides
 	l.byParameter(v, func(e strict.Entry, p *water.Parameter) {
 		i := water.Instrument{Parameter: p, Min: p.Min, Max: p.Max, Interval: interval}
 		if !e.Null() {
-			s := e.Section("range", "interval")
+			s := e.Section("range", "interval", "tests")
 			s.Key("range").Span(&i.Min, &i.Max)
 			strict.Text(s.Key("interval"), &i.Interval, "a duration such as 2m", duration)
+			if at := s.Key("tests"); at.Given() {
+				if tests == nil {
+					tests = make(map[string]quality.Overrides)
+				}
+				var w written
+				tests[p.Code], w = readTests(at)
+				w.fit(sensor{low: i.Min, high: i.Max, interval: i.Interval}, quality.Overrides{})
+			}
 		}
 		instruments[p.Code] = i
 	})
-	return instruments
+	return instruments, tests
 }
 
 // limits reads a station's own limits. They may be laxer than the law, which is

@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 
+	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
 )
@@ -147,6 +149,7 @@ var bySaying = cmp.Options{
 	cmp.Transformer("text", func(u *url.URL) string { return u.String() }),
 	cmp.Transformer("code", func(p *water.Parameter) string { return p.Code }),
 	cmpopts.IgnoreFields(Site{}, "Parameters"),
+	cmpopts.IgnoreFields(payload.Settings{}, "Parameters"),
 	cmpopts.EquateNaNs(),
 }
 
@@ -164,6 +167,10 @@ func TestEveryKey(t *testing.T) {
 		return p
 	}
 	zone, err := time.LoadLocation("Asia/Makassar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jayapura, err := time.LoadLocation("Asia/Jayapura")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +193,33 @@ func TestEveryKey(t *testing.T) {
 			Sources: []Source{
 				{Topic: "tofu/{station}/readings", Format: "tofuwatch"},
 				{Topic: "plants/+/{station}/#", Format: "tofuwatch"},
+				{
+					Topic: "application/+/device/+/event/up", Format: "chirpstack",
+					TimeZone: time.UTC, Arrival: true, Frames: "decentlab-pheht",
+					Payload: payload.Settings{
+						Fields: map[string]payload.Field{
+							"ph_value": {Parameter: code("ph")},
+							"q":        {Parameter: code("flow"), Unit: "L/s", UnitGiven: true},
+						},
+						Units:  map[string]water.Unit{"ec": "mS/cm"},
+						Ignore: []string{"rssi"}, DecimalComma: true, Local: true,
+					},
+				},
+				{
+					Topic: "vendor/data", Format: "mapping", Station: "bajak-bridge",
+					Payload: payload.Settings{
+						Units: map[string]water.Unit{"level": "mm"},
+						Mapping: &payload.Mapping{
+							Samples: "data", Device: []payload.Path{"$.uid", "serial"},
+							Time: []payload.Path{"date", "hour"}, TimeFormat: "2/1/2006 15:4:5",
+							Values: []payload.PathValues{
+								{Parameter: code("ph"), Path: "v.ph"},
+								{Parameter: code("flow"), Path: "v.q", Unit: "L/s", UnitGiven: true},
+								{Parameter: code("level"), Path: "v.h", Unit: "mm", UnitGiven: true},
+							},
+						},
+					},
+				},
 			},
 		},
 		InfluxDB: InfluxDB{
@@ -236,6 +270,10 @@ func TestEveryKey(t *testing.T) {
 					ID: "bajak-bridge", Name: "Jembatan Bajak", River: "bajak", Kind: water.River,
 					Latitude: math.NaN(), Longitude: math.NaN(), Instruments: map[string]water.Instrument{},
 				},
+				Logger: Logger{
+					Devices: []string{"0004A30B001C0530", "bajak-logger"}, TimeZone: jayapura, Arrival: true,
+					Frames: "decentlab-optod", Units: map[string]water.Unit{"flow": "L/s"},
+				},
 				Standards: []string{"id-pp-22-2021-class-2", "id-jateng-5-2012-tofu"},
 			},
 		},
@@ -253,8 +291,8 @@ func TestEveryKey(t *testing.T) {
 		LongestMaintenance: 6 * time.Hour,
 	}
 	for _, f := range []File{
-		{"mqtt.password", true}, {"ca.pem", false}, {"client.pem", false}, {"client.key", true}, {"influxdb.token", true},
-		{"models/ipal-01-bod-2026-11.yaml", false}, {"smtp.password", true},
+		{"influxdb.token", true}, {"models/ipal-01-bod-2026-11.yaml", false},
+		{"mqtt.password", true}, {"ca.pem", false}, {"client.pem", false}, {"client.key", true}, {"smtp.password", true},
 	} {
 		path, err := filepath.Abs(filepath.Join("testdata/ok", f.Path))
 		if err != nil {
@@ -589,4 +627,53 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSettingsAreJoined(t *testing.T) {
+	s := loaded(t, "testdata/ok/tests.yaml", noEnv)
+	st := s.Stations[0].Station
+	of := func(code string) quality.Settings { return s.Settings(st, s.Parameters.Lookup([]byte(code))) }
+	cod, ph, temperature, bod := of("cod"), of("ph"), of("temperature"), of("bod")
+
+	if got, want := cod.Spike, (quality.Spike{}); got != want { // off here, whatever the site says
+		t.Errorf("spike of cod is %+v, want none", got)
+	}
+	if low, high, ok := cod.GrossRange.Suspect.Bounds(); low != 1 || high != 15000 || !ok {
+		t.Errorf("suspect span of cod is [%v, %v] %t, want the site's [1, 15000]", low, high, ok)
+	}
+	if low, high, ok := cod.GrossRange.Fail.Bounds(); low != 0 || high != 20000 || !ok {
+		t.Errorf("fail span of cod is [%v, %v] %t, want the instrument's [0, 20000]", low, high, ok)
+	}
+	if got, want := cod.RateOfChange, (quality.RateOfChange{Suspect: 1}); got != want {
+		t.Errorf("rate of change of cod is %+v, want 60 a minute, %+v", got, want)
+	}
+	if got, want := cod.FlatLine, (quality.FlatLine{Tolerance: 0.1, Suspect: 30 * time.Minute, Least: 8, ExceptZero: true}); got != want {
+		t.Errorf("flat line of cod is %+v, want %+v", got, want)
+	}
+	if got, want := cod.Attenuated, (quality.Attenuated{Window: 4 * time.Hour, Statistic: quality.StandardDeviation, Suspect: 1, Fail: 0.1, Least: 60}); got != want {
+		t.Errorf("attenuated signal of cod is %+v, want %+v", got, want)
+	}
+	if !cod.Alone || bod.Alone {
+		t.Errorf("comparisons are switched off for cod %t and bod %t, want cod alone", cod.Alone, bod.Alone)
+	}
+	if got, want := cod.Timing, (quality.Timing{Gap: time.Hour, Reception: 12 * time.Hour}); got != want {
+		t.Errorf("timing of cod is %+v, want %+v", got, want)
+	}
+	if got, want := ph.Spike, (quality.Spike{Method: quality.Average, Suspect: 0.5}); got != want {
+		t.Errorf("spike of ph is %+v, want %+v", got, want)
+	}
+	if got := ph.FlatLine; got != (quality.FlatLine{}) {
+		t.Errorf("flat line of ph is %+v, want none", got)
+	}
+	if len(temperature.Climatology) != 0 {
+		t.Errorf("climatology of temperature is %+v, want none", temperature.Climatology)
+	}
+	elsewhere := s.Settings(&water.Station{ID: "bajak-01"}, s.Parameters.Lookup([]byte("temperature")))
+	if got := len(elsewhere.Climatology); got != 2 {
+		t.Errorf("%d seasons of temperature elsewhere, want the site's 2", got)
+	}
+	p := s.Parameters.Lookup([]byte("bod"))
+	if diff := cmp.Diff(bod, quality.Defaults(p, quality.NewSpan(p.Min, p.Max), defaultInterval), cmp.AllowUnexported(quality.Span{})); diff != "" {
+		t.Errorf("settings of bod (-got +want the defaults):\n%s", diff)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 	_ "time/tzdata" // time zones on a machine that has none installed
 
+	"tofuwatch/ingest/payload"
+	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/table"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/water"
@@ -27,10 +29,13 @@ type Site struct {
 	InfluxDB   InfluxDB
 	Parameters *water.Parameters // the built-in ones and the site's own
 	Stations   []Station         // in the order of the file; at least one
-	Imports    []table.Layout    // what files of laboratories and loggers are like, in the order of the file
-	Recipients []Recipient       // in the order of the file
-	SMTP       *SMTP             // nil if the file has none
-	Files      []File            // what the site file names, and Load has read; in the order of the file
+	// Tests are what the site holds readings of a parameter against, by its code.
+	// Settings joins them with the rest.
+	Tests      map[string]quality.Overrides
+	Imports    []table.Layout // what files of laboratories and loggers are like, in the order of the file
+	Recipients []Recipient    // in the order of the file
+	SMTP       *SMTP          // nil if the file has none
+	Files      []File         // what the site file names, and Load has read; in the order in which it was read
 	// LongestMaintenance is when work that was started by message is over at the
 	// latest; 0 if the file does not say.
 	LongestMaintenance time.Duration
@@ -57,14 +62,30 @@ type MQTT struct {
 	Sources  []Source // at least one
 }
 
-// A Source is one subscription and the format of what comes through it.
+// A Source is one subscription, and how what comes through it is written.
 type Source struct {
-	Topic  string // as written: an MQTT filter in which one level is {station}
-	Format string // a key of payload.Formats
+	Topic    string           // as written: an MQTT filter in which a level may be {station}, and one {parameter}
+	Format   string           // a key of payload.Formats
+	Station  string           // ID of the station that all of it is from; "" where topic or messages say
+	TimeZone *time.Location   // of times without a zone; nil: the station's
+	Arrival  bool             // where a sample has no time, it is that of the message's arrival
+	Frames   string           // a key of payload.Layouts: what binary frames are; "": the station's
+	Payload  payload.Settings // names, units and the like
 }
 
-// Filter returns the topic as a broker wants it: {station} is "+".
-func (s Source) Filter() string { return strings.Replace(s.Topic, placeholder, "+", 1) }
+// Filter returns the topic as a broker wants it: {station} and {parameter} are "+".
+func (s Source) Filter() string {
+	return strings.NewReplacer(stationLevel, "+", parameterLevel, "+").Replace(s.Topic)
+}
+
+// A Logger is what sends in a station's name, where it is not as its source says.
+type Logger struct {
+	Devices  []string              // what messages call it, where that is not the station's ID
+	TimeZone *time.Location        // of times without a zone; nil: the site's
+	Arrival  bool                  // as of a Source
+	Frames   string                // a key of payload.Layouts; "": its source's
+	Units    map[string]water.Unit // of values whose message states none, by parameter code; nil: none
+}
 
 // InfluxDB is where observations are stored.
 type InfluxDB struct {
@@ -78,8 +99,11 @@ type InfluxDB struct {
 // Its Latitude and Longitude are NaN where the file gives none.
 type Station struct {
 	*water.Station
+	Logger    Logger
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	// Tests are what readings are held against here, by parameter code.
+	Tests map[string]quality.Overrides
 	// Maintenance is planned work on the sensors, in the order of the file.
 	Maintenance []water.Maintenance
 	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time

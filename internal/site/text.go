@@ -153,11 +153,14 @@ func server(s, example, login string) (*url.URL, error) {
 	return u, nil
 }
 
-// placeholder is the level of a topic that says which station it is.
-const placeholder = "{station}"
+// Levels of a topic that say which station and which parameter it is.
+const (
+	stationLevel   = "{station}"
+	parameterLevel = "{parameter}"
+)
 
-// topic takes an MQTT filter (MQTT 3.1.1, 4.7) in which exactly one level is
-// {station}.
+// topic takes an MQTT filter (MQTT 3.1.1, 4.7) in which a level may be {station}
+// and another {parameter}.
 func topic(s string) (string, error) {
 	const example = "tofu/{station}/readings"
 	switch {
@@ -170,23 +173,22 @@ func topic(s string) (string, error) {
 	case strings.HasPrefix(s, "$share/"):
 		return "", fmt.Errorf("%s is a shared subscription; want a plain topic like %s", strict.Quote(s), example)
 	}
-	levels, stations := strings.Split(s, "/"), 0
+	levels, count := strings.Split(s, "/"), make(map[string]int)
 	for i, level := range levels {
 		switch {
-		case level == placeholder:
-			stations++
-		case strings.Contains(level, placeholder):
-			return "", fmt.Errorf("in %s, {station} is a part of a level; want it between two '/', as in %s", strict.Quote(s), example)
+		case level == stationLevel, level == parameterLevel:
+			if count[level]++; count[level] > 1 {
+				return "", fmt.Errorf("%s has %s more than once; want it once, as in %s", strict.Quote(s), level, example)
+			}
+		case strings.Contains(level, stationLevel), strings.Contains(level, parameterLevel):
+			return "", fmt.Errorf("in %s, the level %s has a placeholder as a part; want it between two '/', as in %s", strict.Quote(s), strict.Quote(level), example)
 		case strings.HasPrefix(level, "{") && strings.HasSuffix(level, "}"):
-			return "", fmt.Errorf("no placeholder %s; have {station}", strict.Quote(level))
+			return "", fmt.Errorf("no placeholder %s; have %s, %s", strict.Quote(level), stationLevel, parameterLevel)
 		case level == "#" && i < len(levels)-1:
 			return "", fmt.Errorf("in %s, '#' is not the last level; want it there, or '+' here", strict.Quote(s))
 		case level != "+" && level != "#" && strings.ContainsAny(level, "+#"):
 			return "", fmt.Errorf("in %s, a '+' or '#' is a part of a level; want it alone between two '/'", strict.Quote(s))
 		}
-	}
-	if stations != 1 {
-		return "", fmt.Errorf("%s has %d levels {station}; want exactly 1, as in %s", strict.Quote(s), stations, example)
 	}
 	return s, nil
 }

@@ -36,8 +36,20 @@ type MailServer struct {
 	mails   []Mail
 	refused map[string]bool // recipients
 	fails   bool
-	stalls  bool
+	stalls  Moment
+	ended   chan struct{} // closed when those who wait in vain are cut off
 }
+
+// A Moment is a point in the conversation with a mail server.
+type Moment int
+
+// The moments at which a server may stop answering.
+const (
+	Never      Moment = iota
+	AtGreeting        // the connection is taken, and nothing said
+	AtMail            // greeted, and encrypted if it is to be; no answer to the sender's address
+	AfterData         // the mail is there in full, and nobody knows whether it was taken
+)
 
 // A Mail is one that the server took, for one recipient.
 type Mail struct {
@@ -52,7 +64,10 @@ type Mail struct {
 // A MailOption changes how [SMTP] starts the server.
 type MailOption func(*MailServer, *mailOptions)
 
-type mailOptions struct{ starttls, implicit bool }
+type mailOptions struct {
+	starttls, implicit bool
+	port               int
+}
 
 // WithSTARTTLS offers encryption, by a certificate of MailServer.TLS.
 func WithSTARTTLS() MailOption {
@@ -64,6 +79,11 @@ func WithImplicitTLS() MailOption {
 	return func(_ *MailServer, o *mailOptions) { o.implicit = true }
 }
 
+// WithPort listens there, and not on a port that is free.
+func WithPort(port int) MailOption {
+	return func(_ *MailServer, o *mailOptions) { o.port = port }
+}
+
 // WithLogin takes mail only from who has logged in, with AUTH PLAIN.
 func WithLogin(user, password string) MailOption {
 	return func(s *MailServer, _ *mailOptions) { s.user, s.password = user, password }
@@ -72,18 +92,21 @@ func WithLogin(user, password string) MailOption {
 // SMTP starts a mail server. It runs in the test's own process.
 func SMTP(t testing.TB, options ...MailOption) *MailServer {
 	t.Helper()
-	s := &MailServer{Host: "127.0.0.1", refused: make(map[string]bool), over: make(chan struct{})}
-	var o mailOptions
+	s := &MailServer{Host: "127.0.0.1", refused: make(map[string]bool), over: make(chan struct{}), ended: make(chan struct{})}
+	o := mailOptions{port: FreePort(t)}
 	for _, option := range options {
 		option(s, &o)
 	}
-	s.Port = FreePort(t)
+	s.Port = o.port
 	s.Addr = fmt.Sprintf("%s:%d", s.Host, s.Port)
 	ln, err := net.Listen("tcp4", s.Addr)
 	if err != nil {
 		t.Fatalf("start the mail server: %v", err)
 	}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: s}, nil }))
+	ln = silentListener{ln, s}
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &mailSession{server: s, conn: c.Conn()}, nil
+	}))
 	server.Domain = "localhost"
 	server.AllowInsecureAuth = true
 	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // faults are what it is for
@@ -107,6 +130,7 @@ func SMTP(t testing.TB, options ...MailOption) *MailServer {
 		if err := server.Close(); err != nil {
 			t.Errorf("stop the mail server: %v", err)
 		}
+		ln.Close() // the server may not have come to know it yet
 		if err := <-served; err != nil && !errors.Is(err, smtp.ErrServerClosed) {
 			t.Errorf("mail server: %v", err)
 		}
@@ -146,17 +170,62 @@ func (s *MailServer) FailAfterData(fails bool) {
 	s.fails = fails
 }
 
-// Stall says whether new connections get no answer after their greeting. Those
-// that stall do so until the test ends.
-func (s *MailServer) Stall(stalls bool) {
+// Stall says from which moment on the server gives no answer. Who was left
+// without one until now is cut off, as by a server that is started again.
+func (s *MailServer) Stall(at Moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stalls = stalls
+	close(s.ended)
+	s.ended = make(chan struct{})
+	s.stalls = at
+}
+
+// stalled does not return while the server stalls at the moment. It reports
+// whether it did.
+func (s *MailServer) stalled(at Moment) bool {
+	s.mu.Lock()
+	stalls, ended := s.stalls == at, s.ended
+	s.mu.Unlock()
+	if !stalls {
+		return false
+	}
+	select {
+	case <-ended:
+	case <-s.over:
+	}
+	return true
+}
+
+// A silentListener takes connections for a server that may not greet them.
+type silentListener struct {
+	net.Listener
+	server *MailServer
+}
+
+func (l silentListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &silentConn{Conn: conn, server: l.server}, err
+}
+
+// A silentConn says its first word when its server lets it.
+type silentConn struct {
+	net.Conn
+	server *MailServer
+	spoken bool
+}
+
+func (c *silentConn) Write(b []byte) (int, error) {
+	if !c.spoken && c.server.stalled(AtGreeting) {
+		return 0, errors.Join(net.ErrClosed, c.Close())
+	}
+	c.spoken = true
+	return c.Conn.Write(b)
 }
 
 // mailSession is one connection.
 type mailSession struct {
 	server   *MailServer
+	conn     net.Conn
 	loggedIn bool
 	from     string
 	to       []string
@@ -189,12 +258,8 @@ func (c *mailSession) Auth(string) (sasl.Server, error) {
 
 // Mail begins a mail.
 func (c *mailSession) Mail(from string, _ *smtp.MailOptions) error {
-	c.server.mu.Lock()
-	stalls := c.server.stalls
-	c.server.mu.Unlock()
-	if stalls {
-		<-c.server.over
-		return errTryLater
+	if c.server.stalled(AtMail) {
+		return c.cutOff()
 	}
 	if c.server.user != "" && !c.loggedIn {
 		return errNoLogin
@@ -225,6 +290,9 @@ func (c *mailSession) Data(r io.Reader) error {
 	if err != nil {
 		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
 	}
+	if c.server.stalled(AfterData) {
+		return c.cutOff()
+	}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
 	if c.server.fails {
@@ -236,6 +304,11 @@ func (c *mailSession) Data(r io.Reader) error {
 		c.server.mails = append(c.server.mails, m)
 	}
 	return nil
+}
+
+// cutOff ends the connection without an answer.
+func (c *mailSession) cutOff() error {
+	return errors.Join(net.ErrClosed, c.conn.Close())
 }
 
 // Reset forgets a mail that was begun.

@@ -18,6 +18,33 @@ const (
 // latest.
 func (f Flag) Usable() bool { return f >= Good && f <= Suspect }
 
+// precedence returns where f stands in QARTOD's order of precedence, lowest
+// first: 9, 2, 1, 3, 4. It is negative for what is no flag.
+func (f Flag) precedence() int {
+	switch f {
+	case Missing:
+		return 0
+	case NotEvaluated:
+		return 1
+	case Good:
+		return 2
+	case Suspect:
+		return 3
+	case Bad:
+		return 4
+	}
+	return -1
+}
+
+// Worse returns that of f and g which takes precedence by QARTOD. So one passed
+// test hides all that could not run.
+func (f Flag) Worse(g Flag) Flag {
+	if g.precedence() > f.precedence() {
+		return g
+	}
+	return f
+}
+
 // String returns the flag in words, such as "not evaluated".
 func (f Flag) String() string {
 	switch f {

@@ -23,6 +23,7 @@ type Observation struct {
 	Method    Method
 	Value     float64   // as sent, in Parameter.Unit; NaN if and only if Flag is Missing
 	Flag      Flag      // the worst that any test said
+	Tests     Tests     // what each test said; 0 if that is not known
 	Time      time.Time // when the water was sampled, UTC
 	Censor    Censor    // Below or Above where Value is only a bound, as in "<2"
 	Result    *Result   // what else the laboratory says; nil for every method but Lab and LabSuperseded
@@ -38,4 +39,12 @@ type Observation struct {
 type Estimation struct {
 	Model     string  // names the relation that it was calculated by; lower case letters, digits and '-'
 	Low, High float64 // 95 of 100 measured values are expected between them, in the parameter's unit
+}
+
+// A Correction says that an observation is judged otherwise by now: a neighbour
+// came, such as the next sample. It is no reading, and stands in the place of the
+// observation with the same station, parameter, method and time.
+type Correction struct {
+	Observation
+	Was Flag // before; 0 if that is not known
 }
