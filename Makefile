@@ -58,7 +58,7 @@ test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested agains
 .PHONY: fuzz
 fuzz: ## look for inputs that break a parser: each of them for FUZZTIME, 10m by default
 	@for module in . $(ALLINONE); do \
-		( cd $$module && for package in $$(go list ./...); do \
+		( cd $$module && go vet ./... || exit 1; for package in $$(go list ./...); do \
 			for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 				printf '\n== %s %s, %s\n' $$package $$target $(FUZZTIME); \
 				go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
