@@ -16,6 +16,7 @@ FUZZTIME ?= 10m
 VULNDB ?= https://vuln.go.dev
 
 ALLINONE := deploy/allinone
+CHECK    := dashboards/check
 GO_TEST  := go test -race -p 2 -timeout 20m
 SUDO     := $(if $(filter-out 0,$(shell id -u)),sudo)
 
@@ -34,6 +35,12 @@ demo: ## run a whole synthetic station network in this terminal; ARGS="--scenari
 	cd $(ALLINONE) && $(GO_BUILD) -o ../../build/tofuwatch-allinone .
 	build/tofuwatch-allinone demo $(ARGS)
 
+.PHONY: stack
+stack: deps build/tools/influxd build/tools/alertmanager ## run a synthetic site as separate programs, with a month behind it, and Grafana if there is one; ARGS="-scenario spill"
+	$(GO_BUILD) -o build/tofuwatch ./cmd/tofuwatch
+	$(GO_BUILD) -o build/stack-command ./deploy/stack
+	build/stack-command $(ARGS)
+
 .PHONY: build
 build: ## build tofuwatch and tofuwatch-allinone into build/
 	$(GO_BUILD) -trimpath -ldflags '-s -w' -o build/tofuwatch ./cmd/tofuwatch
@@ -48,7 +55,9 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 	$(GO_TEST) $(TESTFLAGS) ./...
 	$(call heading,go test: tofuwatch-allinone)
 	cd $(ALLINONE) && $(GO_TEST) $(TESTFLAGS) ./...
-	cd $(ALLINONE) && go test -run Flux . # the race detector refuses code of Flux
+	cd $(ALLINONE) && go test -timeout 20m -run 'Flux|Scenario' . # the race detector refuses code of Flux, and days take it too long
+	$(call heading,go test: queries of the dashboards)
+	cd $(CHECK) && go vet . && go test -timeout 10m $(TESTFLAGS) .
 	$(call heading,All tests passed)
 
 .PHONY: test-influxdb2
@@ -69,6 +78,11 @@ fuzz: ## look for inputs that break a parser: each of them for FUZZTIME, 10m by 
 .PHONY: bench
 bench: deps tools ## measure ours beside Telegraf on this machine
 	go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) ./deploy/bench
+	cd $(ALLINONE) && go test -tags bench -run TestBench -timeout 60m -v $(TESTFLAGS) .
+
+.PHONY: scenarios
+scenarios: ## live through three weeks of the whole district, in simulated time, and count the mail
+	cd $(ALLINONE) && go test -tags scenarios -run Scenario -timeout 60m -v $(TESTFLAGS) .
 
 .PHONY: quality-report
 quality-report: ## tell how well quality flags find faults, simulated ones or FILE=record.csv PARAMETER=ph TIME=… VALUE=… LABEL=…
@@ -87,11 +101,13 @@ soak: deps tools ## run for half an hour, the broker restarted each minute
 lint: build/tools/golangci-lint build/tools/govulncheck ## go vet, golangci-lint and govulncheck
 	$(call heading,go vet)
 	go vet -tags bench$(comma)influxdb2$(comma)soak ./...
-	cd $(ALLINONE) && go vet ./...
+	cd $(ALLINONE) && go vet -tags bench$(comma)scenarios ./...
 	$(call heading,golangci-lint: tofuwatch)
 	build/tools/golangci-lint run ./...
 	$(call heading,golangci-lint: tofuwatch-allinone)
 	cd $(ALLINONE) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
+	$(call heading,golangci-lint: tofuwatch/dashboards/check)
+	cd $(CHECK) && ../../build/tools/golangci-lint run --config ../../.golangci.yml ./...
 	$(call heading,govulncheck: tofuwatch)
 	@build/tools/govulncheck -db $(VULNDB) ./... >build/govulncheck.txt 2>&1; status=$$?; \
 	cat build/govulncheck.txt; \

@@ -22,6 +22,7 @@ type Ledger struct {
 type SpoolHealth struct {
 	Ledger
 	Bytes  int64     // on the disk
+	Free   int64     // bytes that are left on that disk; 0 if it does not say
 	Oldest time.Time // when the oldest pending message was received; zero if none is pending
 }
 
@@ -59,6 +60,8 @@ var (
 		"Readings on disk that InfluxDB does not have yet.", nil, nil)
 	spoolBytes = prometheus.NewDesc("tofuwatch_spool_bytes",
 		"Room on the disk that the spool takes.", nil, nil)
+	diskFree = prometheus.NewDesc("tofuwatch_disk_free_bytes",
+		"Room that is left on the disk of the data folder; absent if it does not say.", nil, nil)
 	spoolOldest = prometheus.NewDesc("tofuwatch_spool_oldest_timestamp_seconds",
 		"When the oldest pending reading was received; absent if none is pending.", nil, nil)
 	influxUp = prometheus.NewDesc("tofuwatch_influxdb_up",
@@ -71,7 +74,7 @@ var (
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		messagesReceived, lastMessage, keysIgnored, readingsReceived, readingsStored, readingsDeadLettered,
-		readingsPending, spoolBytes, spoolOldest, influxUp, brokerUp,
+		readingsPending, spoolBytes, diskFree, spoolOldest, influxUp, brokerUp,
 	} {
 		ch <- d
 	}
@@ -102,6 +105,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(readingsPending, float64(h.Pending))
 	gauge(spoolBytes, float64(h.Bytes))
+	if h.Free > 0 {
+		gauge(diskFree, float64(h.Free))
+	}
 	if !h.Oldest.IsZero() {
 		gauge(spoolOldest, float64(h.Oldest.UnixMilli())/1e3)
 	}

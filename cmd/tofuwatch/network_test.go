@@ -225,6 +225,13 @@ func value(m *dto.Metric) float64 {
 func (n *network) metricBecomes(name string, want float64) {
 	n.t.Helper()
 	testenv.Eventually(n.t, func() error {
+		families, err := n.metrics()
+		if err != nil {
+			return err
+		}
+		if families[name] == nil { // some come with the first answer of InfluxDB
+			return fmt.Errorf("no metric %s, want %v", name, want)
+		}
 		if got := n.metric(name); got != want {
 			return fmt.Errorf("got %s %v, want %v", name, got, want)
 		}

@@ -31,10 +31,11 @@ func renderCommand() *cobra.Command {
 				return usageError{fmt.Errorf("render %s: no configuration for that; have alertmanager, prometheus, mosquitto", args[0])}
 			}
 			_ = cmd.Help()
-			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto")}
+			return usageError{fmt.Errorf("render what? Have alertmanager, prometheus, mosquitto, dashboards")}
 		},
 	}
 	cmd.AddCommand(
+		renderDashboardsCommand(),
 		renderOne("alertmanager", "Who is told of what by mail, how soon and how often, and the mail itself", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 			return alertmanager.Alertmanager(alertmanagerInput(s, dir))
 		}),

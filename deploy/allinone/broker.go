@@ -60,8 +60,9 @@ func newBroker(ln net.Listener, o brokerOptions, log *slog.Logger) (*broker, err
 	capabilities.MaximumClientWritesPending = writesPending
 	capabilities.MaximumPacketSize = largestPacket
 	server := mqtt.New(&mqtt.Options{
-		Capabilities:             capabilities,
-		Logger:                   slog.New(quietHandler{log.Handler()}),
+		Capabilities: capabilities,
+		// It writes a line for each message of a broken client, payload included.
+		Logger:                   quietly(log, slog.LevelError),
 		SysTopicResendInterval:   sysTopicsEvery,
 		ClientNetWriteBufferSize: 16 << 10,
 		ClientNetReadBufferSize:  16 << 10,
@@ -184,36 +185,4 @@ func (l *listener) Close(closeClients listeners.CloseFn) {
 		_ = l.ln.Close()
 		closeClients(l.ID())
 	})
-}
-
-// A quietHandler takes the broker's own messages down to debug, errors aside:
-// it writes a line for each message of a broken client, payload included.
-type quietHandler struct{ slog.Handler }
-
-// Enabled reports whether a message of this level would be written.
-func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.Handler.Enabled(ctx, quiet(level))
-}
-
-// Handle writes a message at its new level.
-func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = quiet(r.Level)
-	return h.Handler.Handle(ctx, r)
-}
-
-// WithAttrs keeps the handler quiet.
-func (h quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quietHandler{h.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup keeps the handler quiet.
-func (h quietHandler) WithGroup(name string) slog.Handler {
-	return quietHandler{h.Handler.WithGroup(name)}
-}
-
-func quiet(level slog.Level) slog.Level {
-	if level >= slog.LevelError {
-		return level
-	}
-	return slog.LevelDebug
 }

@@ -208,6 +208,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(brokerFolder); dir != "" {
 		os.Exit(brokerProcess(dir))
 	}
+	if os.Getenv(asProgram) != "" {
+		os.Exit(mainStatus())
+	}
 	os.Exit(m.Run())
 }
 

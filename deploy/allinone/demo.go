@@ -34,16 +34,17 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run a synthetic Semarang through the whole of it, and show the readings as they come",
 		Long: `Run a synthetic Semarang through the whole of it: simulated stations publish to
-a real MQTT broker, the ingester takes their readings, and a real InfluxDB keeps
-them. Needs no file, no network and no root; keeps everything in one folder,
-from which "up" can go on.`,
+a real MQTT broker, the ingester takes their readings, a real InfluxDB keeps them,
+and Prometheus and Alertmanager turn them into mail, which is kept as files. Needs
+no file, no network and no root; keeps everything in one folder, from which "up"
+can go on.`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.scenario, "scenario", string(simulate.Normal), "what happens: "+scenarioNames())
 	f.Float64Var(&o.speed, "speed", 1, "how many times faster than the clock the stations live; above 1 they begin in the past")
 	f.StringVar(&o.data, "data", "tofuwatch-demo", "folder for everything that is kept")
-	f.StringVar(&o.ports, "ports", "default", "default: MQTT 1883, InfluxDB 8086, metrics 9464; auto: any that are free")
+	f.StringVar(&o.ports, "ports", "default", "default: MQTT 1883, InfluxDB 8086, metrics 9464, Prometheus 9090, Alertmanager 9093; auto: any that are free")
 	f.DurationVar(&o.lasts, "for", 0, "stop after this time, for example 30s (default: run until Ctrl-C)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return demo(cmd.Context(), o, cmd.OutOrStdout())
@@ -89,11 +90,11 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 		return usageError{err}
 	}
 
-	addresses := [3]string{"127.0.0.1:1883", "127.0.0.1:8086", "127.0.0.1:9464"}
+	at := defaultAddresses
 	if o.ports == "auto" {
-		addresses = [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}
+		at = anyAddresses
 	}
-	sockets, err := listen(addresses[0], addresses[1], addresses[2])
+	sockets, err := listen(at)
 	if err != nil {
 		return fmt.Errorf("%w\nStop what listens there, or take free ports: tofuwatch-allinone demo --ports auto", err)
 	}
@@ -117,7 +118,7 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 	log := slog.New(trouble)
 
 	registry := prometheus.NewRegistry()
-	engines, err := assemble(s, sockets, registry, log)
+	all, err := assemble(s, sockets, assemblyOptions{MailDir: filepath.Join(o.data, "mail"), Registry: registry, Clock: world.clock}, log)
 	if err != nil {
 		return err
 	}
@@ -127,11 +128,15 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 		registry: registry,
 		scenario: o.scenario,
 		folder:   o.data,
-		clock:    world.clock,
+		clock:    world.there,
 		incident: world.incident,
 		began:    began,
 		trouble:  trouble,
+		alerts:   sockets.alertmanager.Addr().String(),
+		queries:  sockets.prometheus.Addr().String(),
+		firing:   all.firing,
 	}
+	all.mailbox.came = view.post.add
 	if o.speed > 1 {
 		view.haste = fmt.Sprintf(", %v times as fast", o.speed)
 	}
@@ -144,7 +149,7 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, o.lasts)
 		defer cancel()
 	}
-	err = runEngines(ctx, append(engines,
+	err = runEngines(ctx, append(all.engines,
 		engine{name: "last readings", run: view.settle},
 		engine{name: "simulator", run: func(ctx context.Context) error { return world.run(ctx, s, log) }},
 		engine{name: "screen", run: view.show},

@@ -97,6 +97,44 @@ func TestDemo(t *testing.T) {
 	})
 }
 
+// A demo that is faster than the clock lives in the past, and so do its alerts.
+func TestDemoOfASpillMailsTheEmergency(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	var stdout, stderr bytes.Buffer
+	go func() {
+		ended <- run(ctx, []string{"demo", "--data", dir, "--ports", "auto", "--scenario", "spill", "--speed", "120", "--for", "5m"}, &stdout, &stderr)
+	}()
+	mails := func() []string {
+		files, err := filepath.Glob(filepath.Join(dir, "mail", "*.eml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	await(t, "the mail of the emergency", func() (string, bool) {
+		files := mails()
+		return fmt.Sprint(files), len(files) == 2
+	})
+	cancel()
+	if status := <-ended; status != done {
+		t.Errorf("got status %d, want 0\n%s", status, stderr.String())
+	}
+	for _, want := range []string{
+		"alerts firing: EMERGENCY tenggang-hilir (", "mail for agency@example.org: EMERGENCY: ", "mail for tenggang@example.org: DARURAT: ",
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("want %q in\n%s", want, stdout.String())
+		}
+	}
+	for _, file := range mails() {
+		if !strings.Contains(stdout.String(), file) {
+			t.Errorf("want %q in\n%s", file, stdout.String())
+		}
+	}
+}
+
 // testUp runs a site on which a demo has run before.
 func testUp(t *testing.T, file string, want int) {
 	text, err := os.ReadFile(file)
@@ -111,7 +149,9 @@ func testUp(t *testing.T, file string, want int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	var stderr bytes.Buffer
-	go func() { ended <- run(ctx, []string{"up", "--config", file}, new(bytes.Buffer), &stderr) }()
+	go func() {
+		ended <- run(ctx, []string{"up", "--config", file, "--prometheus-listen", "127.0.0.1:0", "--alertmanager-listen", "127.0.0.1:0"}, new(bytes.Buffer), &stderr)
+	}()
 	defer func() {
 		cancel()
 		if status := <-ended; status != done {
@@ -150,19 +190,24 @@ stations:
 }
 
 func TestUpNamesEveryPortThatIsTaken(t *testing.T) {
-	mqtt, influx := listenLoopback(t), listenLoopback(t)
+	mqtt, influx, prometheus, alertmanager := listenLoopback(t), listenLoopback(t), listenLoopback(t), listenLoopback(t)
 	defer mqtt.Close()
 	defer influx.Close()
+	defer prometheus.Close()
+	defer alertmanager.Close()
 	file := writeSite(t, "tcp://"+mqtt.Addr().String(), "http://"+influx.Addr().String(), "")
 	var stdout, stderr bytes.Buffer
-	if status := run(t.Context(), []string{"up", "--config", file}, &stdout, &stderr); status != failed {
+	args := []string{"up", "--config", file, "--prometheus-listen", prometheus.Addr().String(), "--alertmanager-listen", alertmanager.Addr().String()}
+	if status := run(t.Context(), args, &stdout, &stderr); status != failed {
 		t.Errorf("got status %d, want 1", status)
 	}
 	want := fmt.Sprintf(`tofuwatch-allinone: cannot listen on
   %s, for the MQTT broker (mqtt.broker): address already in use
   %s, for InfluxDB (influxdb.url): address already in use
-Stop what listens there, or give other addresses in %s
-`, mqtt.Addr(), influx.Addr(), file)
+  %s, for Prometheus (--prometheus-listen): address already in use
+  %s, for Alertmanager (--alertmanager-listen): address already in use
+Stop what listens there, or give other addresses in %s or by these flags
+`, mqtt.Addr(), influx.Addr(), prometheus.Addr(), alertmanager.Addr(), file)
 	if got := stderr.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
@@ -210,6 +255,7 @@ func TestUsage(t *testing.T) {
 		{"no such flag", []string{"demo", "--fast"}, "--fast"},
 		{"no such scenario", []string{"demo", "--scenario", "flood"}, "normal, spill, plant-upset, sensor-faults"},
 		{"several at once", []string{"demo", "--speed", "0", "--ports", "any"}, "--ports any: default or auto"},
+		{"open to all", []string{"up", "--config", writeSite(t, "tcp://127.0.0.1:1883", "http://127.0.0.1:8086", ""), "--alertmanager-listen", "0.0.0.0:9093"}, "--alertmanager-listen 0.0.0.0:9093: want an address of this machine only"},
 		{"no site file", []string{"up"}, "--config site.yaml"},
 		{"site file that is not there", []string{"up", "--config", "nowhere.yaml"}, "nowhere.yaml"},
 	}
@@ -227,12 +273,12 @@ func TestUsage(t *testing.T) {
 }
 
 func TestListenOnFreePorts(t *testing.T) {
-	on, err := listen("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0")
+	on, err := listen(anyAddresses)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer on.close()
-	for _, ln := range []net.Listener{on.mqtt, on.influxDB, on.http} {
+	for _, ln := range []net.Listener{on.mqtt, on.influxDB, on.http, on.prometheus, on.alertmanager} {
 		if ln.Addr().(*net.TCPAddr).Port == 0 {
 			t.Error("got no port")
 		}

@@ -1,6 +1,6 @@
 // Command tofuwatch-allinone is a whole station network in one process: an MQTT
-// broker, the ingester and InfluxDB, which talk to each other as they would over
-// a network, and keep everything in one folder.
+// broker, the ingester, InfluxDB, Prometheus and Alertmanager, which do what they
+// would do as programs of their own, and keep everything in one folder.
 package main
 
 import (
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	started := false // else it was the usage that was wrong
 	root := &cobra.Command{
 		Use:              "tofuwatch-allinone",
-		Short:            "Watches what workshops let into rivers: broker, ingester and InfluxDB in one process",
+		Short:            "Watches what workshops let into rivers: from the broker to the mail, in one process",
 		Version:          version(),
 		SilenceUsage:     true,
 		SilenceErrors:    true,
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(upCommand(), demoCommand())
+	root.AddCommand(upCommand(), demoCommand(), backupCommand())
 
 	err := root.ExecuteContext(ctx)
 	var wrong usageError

@@ -6,11 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/term"
 
 	"tofuwatch/internal/site"
@@ -51,12 +54,18 @@ type screen struct {
 	incident func(time.Time) string    // what is wrong there at a time, for behind the scenario
 	began    time.Time
 	trouble  *trouble
+	alerts   string                 // where Alertmanager answers
+	queries  string                 // where Prometheus answers
+	firing   func() []labels.Labels // the alerts that fire
+	post     post
 
 	first time.Duration // from began to the first stored reading; 0 before
 	last  snapshot
 	pace  pace
-	// written is when the last line was written where there is no terminal.
+	// written is when the last line was written where there is no terminal, and told
+	// what it last told of alerts.
 	written time.Time
+	told    string
 }
 
 // show draws until ctx is done.
@@ -126,9 +135,21 @@ func (s *screen) settle(ctx context.Context) error {
 	return nil
 }
 
+// deliver writes where the mail is that came.
+func (s *screen) deliver() {
+	for _, l := range s.post.unread() {
+		fmt.Fprintf(s.out, "%s mail for %s: %s\n         %s\n", l.at.Format(time.TimeOnly), l.to, l.subject, l.file)
+	}
+}
+
 // draw shows the last snapshot.
 func (s *screen) draw(now time.Time) {
 	if s.terminal == nil {
+		s.deliver()
+		if firing := summary(s.firing()); firing != s.told {
+			s.told = firing
+			fmt.Fprintln(s.out, now.Format(time.TimeOnly), "alerts firing:", firing)
+		}
 		if now.Sub(s.written) >= lineEvery {
 			s.written = now
 			fmt.Fprintln(s.out, now.Format(time.TimeOnly), s.last.ledger)
@@ -185,10 +206,27 @@ func (s *screen) header(p *page, now time.Time) {
 		{"MQTT", s.site.MQTT.Broker.String()},
 		{"InfluxDB", s.site.InfluxDB.URL.String() + "  " + s.site.InfluxDB.Bucket},
 		{"Metrics", "http://" + s.site.HTTP.Listen + "/metrics"},
+		{"Queries", "http://" + s.queries + "  Prometheus"},
+		{"Alerts", "http://" + s.alerts + "  Alertmanager"},
 		{"Folder", s.folder},
+		{"Mail", s.mail()},
 	} {
 		p.add(piece{left(entry[0], 9) + " ", dim}, piece{entry[1], plain})
 	}
+	firing, style := summary(s.firing()), plain
+	if strings.HasPrefix(firing, "EMERGENCY") {
+		style = warn
+	}
+	p.add(piece{left("Firing", 9) + " ", dim}, piece{firing, style})
+}
+
+// mail tells of the mail that came.
+func (s *screen) mail() string {
+	last, n := s.post.latest()
+	if n == 0 {
+		return "none yet; will be in " + filepath.Join(s.folder, "mail")
+	}
+	return fmt.Sprintf("%d in %s, last %s: %s", n, filepath.Dir(last.file), last.at.In(s.site.TimeZone).Format(time.TimeOnly), last.subject)
 }
 
 // balance tells the ledger, and how fast readings come.
@@ -214,14 +252,50 @@ func (s *screen) balance(p *page) {
 	p.add(piece{first, plain})
 }
 
-// farewell tells, after everything has stopped, what became of the readings.
+// A post is the mail that came since the screen began.
+type post struct {
+	mu   sync.Mutex
+	new  []letter
+	last letter
+	n    int
+}
+
+// add takes in a mail.
+func (p *post) add(l letter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.new = append(p.new, l)
+	p.last = l
+	p.n++
+}
+
+// unread returns the mail that it has not returned before.
+func (p *post) unread() []letter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	letters := p.new
+	p.new = nil
+	return letters
+}
+
+// latest returns the last mail, and how many have come.
+func (p *post) latest() (last letter, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last, p.n
+}
+
+// farewell tells, after everything has stopped, what became of the readings, and
+// of the mail.
 func (s *screen) farewell() {
 	p := s.page()
 	if s.terminal == nil {
+		s.deliver()
 		heading(p)
 		table(p, s.last.rows, s.last.at)
 	}
 	s.balance(p)
+	p.add(piece{left("Mail", 9) + " ", dim}, piece{s.mail(), plain})
 	s.print(p)
 }
 

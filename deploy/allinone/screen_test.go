@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
@@ -40,6 +41,14 @@ func testScreen(t testing.TB) (*screen, time.Time) {
 		began:    at,
 		first:    1300 * time.Millisecond,
 		trouble:  newTrouble(slog.DiscardHandler),
+		alerts:   "127.0.0.1:9093",
+		queries:  "127.0.0.1:9090",
+		firing: func() []labels.Labels {
+			return []labels.Labels{
+				labels.FromStrings("alertname", "RiverOverLimit", "station", "tenggang-hilir", "parameter", "bod", "severity", "critical", "standing", "no"),
+				labels.FromStrings("alertname", "RiverOverLimit", "station", "tenggang-hilir", "parameter", "bod", "severity", "warning", "standing", "yes"),
+			}
+		},
 		last: snapshot{
 			at:     at,
 			ledger: ledger{received: 1234567, stored: 1234560, pending: 4, deadLettered: 3},
@@ -58,14 +67,18 @@ func TestFrame(t *testing.T) {
 		width, height int
 		want          string
 	}{
-		{"80 columns", 80, 16, `
+		{"80 columns", 80, 20, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Prometheus
+Alerts    http://127.0.0.1:9093  Alertmanager
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatch-demo/mail
+Firing    EMERGENCY tenggang-hilir (bod); 1 warning
 Readings  received 1,234,567 = stored 1,234,560 + pending 4 + dead-lettered 3
           0.0 readings/s, first stored after 1.3 s
 
@@ -75,14 +88,18 @@ ipal-01           cod                   4206 mg/L         2s  good
 tenggang-hilir    fecal_coliform     2.4e+06 MPN/100mL    3h  not evaluated
 
 Ctrl-C stops.`},
-		{"40 columns", 40, 20, `
+		{"40 columns", 40, 24, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Promet…
+Alerts    http://127.0.0.1:9093  Alertm…
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatc…
+Firing    EMERGENCY tenggang-hilir (bod…
 Received           1,234,567
 = stored           1,234,560
 + pending                  4
@@ -96,14 +113,18 @@ ipal-01
 tenggang-hilir
  fecal_coli… 2.4e+06 MPN/…  3h not eval…
 Ctrl-C stops.`},
-		{"too low for all", 80, 13, `
+		{"too low for all", 80, 17, `
 Tofuwatch demo
 Scenario  spill: dump at tenggang-hilir
 Time      Mon 23 Nov 07:30:00 WIB
 MQTT      tcp://127.0.0.1:1883
 InfluxDB  http://127.0.0.1:8086  water
 Metrics   http://127.0.0.1:9464/metrics
+Queries   http://127.0.0.1:9090  Prometheus
+Alerts    http://127.0.0.1:9093  Alertmanager
 Folder    tofuwatch-demo
+Mail      none yet; will be in tofuwatch-demo/mail
+Firing    EMERGENCY tenggang-hilir (bod); 1 warning
 Readings  received 1,234,567 = stored 1,234,560 + pending 4 + dead-lettered 3
           0.0 readings/s, first stored after 1.3 s
 
@@ -221,5 +242,32 @@ func TestFigureAndAge(t *testing.T) {
 		if got := age(d); got != want {
 			t.Errorf("age(%v): got %s, want %s", d, got, want)
 		}
+	}
+}
+
+func TestSummary(t *testing.T) {
+	alert := func(severity, standing, station, parameter string) labels.Labels {
+		return labels.FromStrings("alertname", "Any", "severity", severity, "standing", standing, "station", station, "parameter", parameter)
+	}
+	tests := []struct {
+		name   string
+		firing []labels.Labels
+		want   string
+	}{
+		{"quiet", nil, "none"},
+		{"a warning", []labels.Labels{alert("warning", "yes", "bajak-hilir", "bod")}, "1 warning"},
+		{"of the system", []labels.Labels{labels.FromStrings("alertname", "IngesterDown", "severity", "critical")}, "EMERGENCY IngesterDown"},
+		{"an emergency by two alerts, and what joined it", []labels.Labels{
+			alert("critical", "no", "tenggang-hilir", "cod"), alert("critical", "no", "tenggang-hilir", "bod"), alert("critical", "no", "tenggang-hilir", "bod"),
+			alert("critical", "yes", "tenggang-hilir", "do"), alert("warning", "no", "bkt-hilir", "bod"),
+		}, "EMERGENCY tenggang-hilir (bod, cod); 2 warnings"},
+		{"over", []labels.Labels{alert("info", "no", "tenggang-hilir", "bod"), alert("info", "yes", "bkt-hilir", "bod")}, "all-clear tenggang-hilir"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := summary(test.firing); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -25,16 +26,14 @@ const (
 // A world is the demo's district, and the clock that it lives by.
 type world struct {
 	*simulate.World
-	speed float64
-	began time.Time // on the wall
-	start time.Time // in the world
+	clock
 }
 
 // newWorld returns the world of a demo that began at a time. One that is faster
 // than the clock begins in the past, and once it has come to the present goes on
 // with the clock: a reading from the future would be refused.
 func newWorld(o demoOptions, began time.Time) (*world, error) {
-	w := &world{speed: o.speed, began: began, start: began.Add(-sampleEvery)}
+	w := &world{clock: clock{began: began, start: began.Add(-sampleEvery), speed: o.speed}}
 	if o.speed > 1 {
 		past := longestPast
 		if o.lasts > 0 {
@@ -54,15 +53,6 @@ func newWorld(o demoOptions, began time.Time) (*world, error) {
 		Interval: lived(sampleEvery),
 	})
 	return w, err
-}
-
-// clock returns the time in the world.
-func (w *world) clock(now time.Time) time.Time {
-	lived := w.start.Add(time.Duration(float64(now.Sub(w.began)) * w.speed))
-	if w.speed == 1 || lived.After(now) {
-		return now
-	}
-	return lived
 }
 
 // incident returns, in words, where something is wrong in the world at a time.
@@ -85,11 +75,28 @@ func (w *world) writeSite(folder string, on sockets) (file string, err error) {
 	}
 	at := func(ln net.Listener) string { return ln.Addr().String() }
 	file = filepath.Join(folder, "site.yaml")
-	return file, renameio.WriteFile(file, simulate.SiteFile(w.World, simulate.SiteOptions{
+	text := simulate.SiteFile(w.World, simulate.SiteOptions{
 		Listen:   at(on.http),
 		Broker:   "tcp://" + at(on.mqtt),
 		InfluxDB: "http://" + at(on.influxDB),
-	}), 0o600)
+	})
+	return file, renameio.WriteFile(file, append(text, w.recipients()...), 0o600)
+}
+
+// recipients returns, for the site file, those who are told: somebody at each
+// river, in Indonesian, and somebody of the whole district, in English.
+func (w *world) recipients() []byte {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, "\n# Nobody real: without smtp, mail is kept as files.\nrecipients:")
+	known := make(map[string]bool)
+	for _, s := range w.Stations() {
+		if !known[s.River] {
+			known[s.River] = true
+			fmt.Fprintf(&b, "  - {name: Forum %s, email: %[1]s@example.org, language: id, rivers: [%[1]s], severity: warning}\n", s.River)
+		}
+	}
+	fmt.Fprintln(&b, "  - {name: Environment Agency, email: agency@example.org, language: en, severity: warning}")
+	return b.Bytes()
 }
 
 // run publishes what happens in w to the broker of s until ctx is done.
@@ -97,6 +104,7 @@ func (w *world) run(ctx context.Context, s *site.Site, log *slog.Logger) error {
 	_, err := simulate.Publish(ctx, w.World, simulate.PublishOptions{
 		Broker: s.MQTT.Broker.String(),
 		Speed:  w.speed,
+		Began:  w.began,
 	}, log.With("component", "simulator"))
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)

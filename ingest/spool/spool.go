@@ -451,16 +451,25 @@ func (s *Spool) roomFor(n int64) error {
 	if used := s.records.bytes(); used+n > s.o.Limit {
 		return fmt.Errorf("%w: %d MiB of readings wait for InfluxDB, and %d MiB is the limit", ErrFull, used>>20, s.o.Limit>>20)
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(s.o.DataDir, &fs); err != nil {
-		return fmt.Errorf("look at the room on the disk: %w", err)
+	free, size, err := s.disk()
+	if err != nil {
+		return err
 	}
-	block := int64(fs.Bsize) //nolint:unconvert // an int32 on 32-bit machines
-	free, size := int64(fs.Bavail)*block, int64(fs.Blocks)*block
 	if reserve := min(size/20, maxReserve); free-n < reserve {
 		return fmt.Errorf("%w: %d KiB are free on the disk of %s, and %d KiB are kept in reserve", ErrFull, free>>10, s.o.DataDir, reserve>>10)
 	}
 	return nil
+}
+
+// disk returns how many bytes are free on the disk of the data folder, and how many
+// it has.
+func (s *Spool) disk() (free, size int64, err error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.o.DataDir, &fs); err != nil {
+		return 0, 0, fmt.Errorf("look at the room on the disk: %w", err)
+	}
+	block := int64(fs.Bsize) //nolint:unconvert // an int32 on 32-bit machines
+	return int64(fs.Bavail) * block, int64(fs.Blocks) * block, nil
 }
 
 // maxReserve bounds what is left free on the disk, which is a twentieth of it.
@@ -469,9 +478,10 @@ const maxReserve = 64 << 20
 // Health returns the ledger and the rest, all as of one moment.
 func (s *Spool) Health() ingest.SpoolHealth {
 	bytes := s.records.bytes()
+	free, _, _ := s.disk() // 0 where the disk does not say: appending tells why
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := ingest.SpoolHealth{Ledger: s.ledger, Bytes: bytes}
+	h := ingest.SpoolHealth{Ledger: s.ledger, Bytes: bytes, Free: free}
 	h.DeadLettered = maps.Clone(s.ledger.DeadLettered)
 	if h.Pending > 0 {
 		h.Oldest = s.oldest

@@ -30,6 +30,7 @@ import (
 	"tofuwatch/ingest/payload"
 	"tofuwatch/ingest/quality"
 	"tofuwatch/ingest/spool"
+	"tofuwatch/ingest/summary"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/estimate/score"
 	"tofuwatch/internal/machine"
@@ -44,6 +45,10 @@ type Options struct {
 	// Snapshot copies what InfluxDB has stored into a folder, in files that nobody
 	// changes, where it belongs to the same process. It may be nil.
 	Snapshot func(folder string) error
+
+	// Clock returns, of a time of ours, the time where the stations are; nil means
+	// ours. Only a simulation has another.
+	Clock func(time.Time) time.Time
 }
 
 // Times of the service.
@@ -62,8 +67,8 @@ const (
 // serves /metrics, /healthz and /readyz on ln, which it closes.
 //
 //	broker --> subscriber --> pipeline --> spool --> writer --> InfluxDB
-//	                             |
-//	        Prometheus <----- exporter
+//	                             |                     |           ^|
+//	        Prometheus <----- exporter                 +--> keeper -+v
 //
 // Shutdown follows the data. The subscriber disconnects, so that what is not
 // acknowledged stays with the broker; the spool commits and closes; what the
@@ -75,8 +80,13 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return err
 	}
 	defer i.client.Close()
-	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.pipeline.Handle, log.With("component", "mqtt"))
-	writer := influx.NewWriter(i.client, InfluxOptions(s), i.spool, log.With("component", "influx"))
+	subscriber := mqtt.New(MQTTOptions(s, i.spool.Writable), i.handle, log.With("component", "mqtt"))
+	keeper, err := i.keeper()
+	if err != nil {
+		return errors.Join(err, i.close())
+	}
+	defer keeper.Close()
+	writer := influx.NewWriter(i.client, InfluxOptions(s), keeper.Watch(i.spool), log.With("component", "influx"))
 
 	registry := o.Registry
 	if registry == nil {
@@ -87,6 +97,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
 		machine.NewMetrics(s.DataDir),
+		keeper,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -112,6 +123,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	g.Go(func() error {
 		var rest sync.WaitGroup
 		rest.Go(func() { i.saveLatest(ctx) })
+		rest.Go(func() { keeper.Run(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
 		rest.Go(func() { i.watchdog(ctx, registry) })
 		rest.Go(func() { i.makeSnapshots(ctx, o.Snapshot) })
@@ -152,6 +164,7 @@ type ingester struct {
 	pipeline *ingest.Pipeline
 	client   influxdb2.Client
 	refused  atomic.Bool // the spool refused a message since the last connection
+	clock    func(time.Time) time.Time
 
 	judgeAfter   uint64 // by how much the spool grows until the judge is saved
 	judgeSaved   uint64 // the spool's position when it was
@@ -169,7 +182,10 @@ type ingester struct {
 
 // open opens the data folder and restores the latest values.
 func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
-	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log}
+	i := &ingester{site: s, stations: stations(s), spooled: make(map[string]int64), log: log, clock: o.Clock}
+	if i.clock == nil {
+		i.clock = func(t time.Time) time.Time { return t }
+	}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
 	}
@@ -181,7 +197,7 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 		return nil, err
 	}
 	i.exporter = alerts.NewExporter(i.stations)
-	i.exporter.Judge(s.Limits(), time.Now)
+	i.exporter.Judge(s.Limits(), func() time.Time { return i.clock(time.Now()) })
 	position, err := i.exporter.Load(i.latestFile(), s.Parameters)
 	if err != nil {
 		// Values that come in replace it; nothing of the readings is lost.
@@ -257,6 +273,25 @@ func corrected(observations []water.Observation) []water.Correction {
 		corrections[i].Observation = o
 	}
 	return corrections
+}
+
+// handle decides what becomes of a message, by the time where it was sent.
+func (i *ingester) handle(m ingest.Message) {
+	m.Received = i.clock(m.Received)
+	i.pipeline.Handle(m)
+}
+
+// keeper returns what makes hours and days of the readings.
+func (i *ingester) keeper() (*summary.Keeper, error) {
+	var plants []summary.Plant
+	for _, p := range i.site.Plants() {
+		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
+	}
+	return summary.New(summary.Options{
+		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
+		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
+		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",", Now: time.Now,
+	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
 }
 
 func (i *ingester) close() error {

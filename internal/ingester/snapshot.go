@@ -89,10 +89,7 @@ func (i *ingester) snapshot(influxDB func(string) error) (snapshot, error) {
 	if err := os.Mkdir(folder, 0o750); err != nil {
 		return snapshot{}, fmt.Errorf("make snapshot: %w", err)
 	}
-	// Latest values and the register change together, or not at all.
-	i.saving.Lock()
-	defer i.saving.Unlock()
-	sizes, err := i.spool.Snapshot(folder, func() error { return i.copySaved(folder) })
+	sizes, err := i.snapshotSpool(folder)
 	if err != nil {
 		return snapshot{}, err
 	}
@@ -104,6 +101,14 @@ func (i *ingester) snapshot(influxDB func(string) error) (snapshot, error) {
 		s.InfluxDB = true
 	}
 	return s, nil
+}
+
+// snapshotSpool copies the spool and what was saved of it.
+func (i *ingester) snapshotSpool(folder string) (sizes map[string]int64, err error) {
+	// Latest values and the register change together, or not at all.
+	i.saving.Lock()
+	defer i.saving.Unlock()
+	return i.spool.Snapshot(folder, func() error { return i.copySaved(folder) })
 }
 
 // copySaved copies what is neither spool nor dead letters. Those files are small.

@@ -1,5 +1,6 @@
 // Package machine shows what an ingester needs of the machine that it runs on, so
-// that somebody is told before it is missing: room on the disk and a right clock.
+// that somebody is told before it is missing: the size of the disk, of which the spool says what is free, and a
+// right clock.
 package machine
 
 import (
@@ -11,8 +12,6 @@ import (
 )
 
 var (
-	diskFree = prometheus.NewDesc("tofuwatch_disk_free_bytes",
-		"Room on the disk of data_dir that the ingester may use.", nil, nil)
 	diskSize = prometheus.NewDesc("tofuwatch_disk_size_bytes",
 		"Size of the disk of data_dir.", nil, nil)
 	clockSynchronized = prometheus.NewDesc("tofuwatch_clock_synchronized",
@@ -28,7 +27,6 @@ func NewMetrics(dataDir string) *Metrics { return &Metrics{dataDir} }
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
-	ch <- diskFree
 	ch <- diskSize
 	ch <- clockSynchronized
 }
@@ -38,8 +36,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
-	if free, size, err := Disk(m.dataDir); err == nil {
-		gauge(diskFree, float64(free))
+	if size, err := DiskSize(m.dataDir); err == nil {
 		gauge(diskSize, float64(size))
 	}
 	if synchronized, err := ClockSynchronized(); err == nil {
@@ -51,15 +48,13 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Disk returns how many bytes of the disk that dir is on are free for this user,
-// and its size.
-func Disk(dir string) (free, size uint64, err error) {
+// DiskSize returns the size of the disk that dir is on, in bytes.
+func DiskSize(dir string) (uint64, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
-		return 0, 0, fmt.Errorf("look at the room on the disk of %s: %w", dir, err)
+		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
 	}
-	block := uint64(fs.Bsize)
-	return fs.Bavail * block, fs.Blocks * block, nil
+	return fs.Blocks * uint64(fs.Bsize), nil
 }
 
 // errNotSaid is the error for a system that does not tell of its clock.

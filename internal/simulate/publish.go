@@ -18,8 +18,12 @@ type PublishOptions struct {
 	Broker   string // as a URL: tcp, ssl, ws or wss
 	Username string
 	Password string
-	Speed    float64 // simulated seconds a second until the present is reached; up to 1 the past is sent at once
-	InFlight int     // messages that wait for the broker's acknowledgement; 0 is 100
+	Speed    float64   // simulated seconds a second until the present is reached; up to 1 the past is sent at once
+	Began    time.Time // when the world was at its start; zero is when publishing begins
+	InFlight int       // messages that wait for the broker's acknowledgement; 0 is 100
+	// Skip says which messages are never sent, as where a station fell silent; nil:
+	// all are.
+	Skip func(Message) bool
 }
 
 // How long a run waits at its ends.
@@ -125,6 +129,9 @@ func (p *publisher) clientOptions(station, run string) *mqtt.ClientOptions {
 // run sends the messages of w, each when it is due.
 func (p *publisher) run(ctx, draining context.Context, w *World) {
 	began := time.Now()
+	if !p.options.Began.IsZero() {
+		began = p.options.Began
+	}
 	clock := pace{wall: began, start: w.start, speed: p.options.Speed}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -134,6 +141,9 @@ func (p *publisher) run(ctx, draining context.Context, w *World) {
 		if !caughtUp && m.Time.After(began) {
 			caughtUp = true
 			p.log.Info("the past is published", "n", n, "from", w.start, "took", time.Since(began).Round(time.Millisecond))
+		}
+		if p.options.Skip != nil && p.options.Skip(m) {
+			continue
 		}
 		if wait := time.Until(clock.due(m.Time)); wait > 0 {
 			timer.Reset(wait)

@@ -69,6 +69,9 @@ func SiteFile(w *World, o SiteOptions) []byte {
 		case water.River:
 			line("    standard: id-pp-22-2021-class-2")
 		}
+		if s.ID == "ipal-01" && len(w.stations) > 1 {
+			line("    treatment: {influent: ipal-01-in, retention: 24h}")
+		}
 		line("    interval: %s", short(l.interval))
 		line("    sentinels: [-9999, 7999]")
 		line("    parameters:")

@@ -136,6 +136,7 @@ type loader struct {
 	written    map[string]written // the site's own tests, by parameter code
 	framed     bool               // a station says what its binary frames are
 	arrives    bool               // a station takes the time of a message's arrival
+	inlets     []strict.Value     // what is named as the inlet of a plant
 }
 
 func (l *loader) site(v strict.Value) *Site {
@@ -378,12 +379,36 @@ func (l *loader) allStations(v strict.Value) []Station {
 	for _, item := range items {
 		stations = append(stations, l.station(item))
 	}
+	for _, inlet := range l.inlets {
+		i := slices.IndexFunc(stations, func(s Station) bool { return s.ID == inlet.Written() })
+		if i < 0 || stations[i].Kind != water.Influent {
+			inlet.Fault("%s is no station of kind influent; want the one at the inlet of the plant", strict.Quote(inlet.Written()))
+		}
+	}
 	l.devicesAreNoStations(stations)
 	return stations
 }
 
+// treatment reads which plant a station is the outlet of.
+func (l *loader) treatment(v strict.Value, kind water.Kind) *Treatment {
+	if v.Absent() {
+		return nil
+	}
+	if kind != water.Effluent {
+		v.Fault("only at the outlet of a plant, a station of kind effluent")
+	}
+	t := new(Treatment)
+	s := v.Section("influent", "retention")
+	inlet := s.Key("influent").Required("the id of the station at the inlet, for example ipal-01-in")
+	if strict.Text(inlet, &t.Influent, "text", identifier("ipal-01-in")) {
+		l.inlets = append(l.inlets, inlet)
+	}
+	strict.Text(s.Key("retention"), &t.Retention, "a duration such as 30h", duration)
+	return t
+}
+
 func (l *loader) station(v strict.Value) Station {
-	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "estimates", "maintenance",
+	s := v.Section("id", "name", "river", "kind", "latitude", "longitude", "standard", "interval", "sentinels", "parameters", "limits", "treatment", "estimates", "maintenance",
 		"device", "time", "time_zone", "units", "frames")
 	st := Station{Station: &water.Station{Sentinels: []float64{defaultSentinel}}}
 
@@ -419,6 +444,7 @@ func (l *loader) station(v strict.Value) Station {
 	}
 	st.Instruments, st.Tests = l.instruments(s.Key("parameters"), interval)
 	st.Limits = l.limits(s.Key("limits"), st.Standards)
+	st.Treatment = l.treatment(s.Key("treatment"), st.Kind)
 	st.Estimates = l.estimates(s.Key("estimates"), st.Station)
 	st.Maintenance = l.maintenance(s.Key("maintenance"), st.Station)
 	st.Logger = l.logger(s)

@@ -103,10 +103,17 @@ type Station struct {
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
 	// Tests are what readings are held against here, by parameter code.
-	Tests map[string]quality.Overrides
+	Tests     map[string]quality.Overrides
+	Treatment *Treatment // nil unless the file says of which plant this is the outlet
 	// Maintenance is planned work on the sensors, in the order of the file.
 	Maintenance []water.Maintenance
 	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time
+}
+
+// Treatment is the plant that an effluent station is the outlet of.
+type Treatment struct {
+	Influent  string        // ID of the station at its inlet
+	Retention time.Duration // how long the water takes to pass it; 0: not known
 }
 
 // A Limit is the site's own bound on a parameter at one station, both in the
