@@ -164,7 +164,9 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	piece := make([]byte, 1<<20) // that no compression makes shorter
-	rand.NewChaCha8([32]byte{}).Read(piece)
+	if _, err := rand.NewChaCha8([32]byte{}).Read(piece); err != nil {
+		t.Fatal(err)
+	}
 	writeFile(t, filepath.Join(s.dataDir, "damaged", "piece.bin"), string(piece))
 	if got := tofuwatch(t, "backup", "--config", file, "--out", archive); got.status != done {
 		t.Fatalf("got status %d of a backup, want %d:\n%s", got.status, done, got.stderr)

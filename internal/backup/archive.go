@@ -191,7 +191,7 @@ func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 // Verify reads a backup to its end and returns what is in it. Its error says which
 // file is damaged; one that is [ErrNewer] that this release can't read it.
 func Verify(file string) (Manifest, error) {
-	return open(file, func(_ File, content io.Reader) error { return nil })
+	return open(file, func(File, io.Reader) error { return nil })
 }
 
 // Extract writes the files of a backup below one of its folders, data or site, to

@@ -204,7 +204,7 @@ func restoreSite(file, config string, m backup.Manifest) error {
 	if err != nil {
 		return fmt.Errorf("restore the site file: %w", err)
 	}
-	defer os.RemoveAll(temporary) //nolint:errcheck // what is left of it does no harm
+	defer os.RemoveAll(temporary)
 	names, err := backup.Extract(file, "site", temporary)
 	if err != nil {
 		return err

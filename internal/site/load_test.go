@@ -291,8 +291,13 @@ func TestEveryKey(t *testing.T) {
 		LongestMaintenance: 6 * time.Hour,
 	}
 	for _, f := range []File{
-		{"influxdb.token", true}, {"models/ipal-01-bod-2026-11.yaml", false},
-		{"mqtt.password", true}, {"ca.pem", false}, {"client.pem", false}, {"client.key", true}, {"smtp.password", true},
+		{"influxdb.token", true},
+		{"models/ipal-01-bod-2026-11.yaml", false},
+		{"mqtt.password", true},
+		{"ca.pem", false},
+		{"client.pem", false},
+		{"client.key", true},
+		{"smtp.password", true},
 	} {
 		path, err := filepath.Abs(filepath.Join("testdata/ok", f.Path))
 		if err != nil {
