@@ -84,12 +84,12 @@ func (k kit) uid(name string) string { return "tofuwatch-" + name + "-" + string
 func (k kit) tag() string { return "tofuwatch-" + string(k.language) }
 
 // board begins a dashboard that shows at first the time from from on.
-func (k kit) board(name, from, to, refresh string) *board {
+func (k kit) board(name, from, refresh string) *board {
 	b := &board{kit: k, Dashboard: Dashboard{
 		UID: k.uid(name), Title: k.t(name), Description: k.t(name + "_about"),
 		Tags: []string{"tofuwatch", k.tag()}, SchemaVersion: schemaVersion,
 		GraphTooltip: 1, Timezone: k.in.TimeZone.String(), Refresh: refresh,
-		Time: timeRange{from, to}, Templating: variables{[]Variable{}}, Annotations: annotations{[]Annotation{}},
+		Time: timeRange{from, "now"}, Templating: variables{[]Variable{}}, Annotations: annotations{[]Annotation{}},
 		Links: []Link{{Title: k.t("other_boards"), Type: "dashboards", Tags: []string{k.tag()}, AsDropdown: true, IncludeVars: true, KeepTime: true}},
 	}}
 	if title := k.in.Site; title != "" {
@@ -98,8 +98,8 @@ func (k kit) board(name, from, to, refresh string) *board {
 	return b
 }
 
-// put places a panel and returns it.
-func (b *board) put(width, height int, p *Panel) *Panel {
+// put places a panel.
+func (b *board) put(width, height int, p *Panel) {
 	if b.x+width > 24 {
 		b.x, b.y, b.high = 0, b.y+b.high, 0
 	}
@@ -120,18 +120,16 @@ func (b *board) put(width, height int, p *Panel) *Panel {
 	b.x += width
 	b.high = max(b.high, height)
 	b.Panels = append(b.Panels, p)
-	return p
 }
 
 // under places a panel below the one before it, which is lower than its neighbours
 // will be.
-func (b *board) under(height int, p *Panel) *Panel {
+func (b *board) under(height int, p *Panel) {
 	above := b.Panels[len(b.Panels)-1].GridPos
 	x := b.x
 	b.put(above.W, height, p)
 	p.GridPos = GridPos{H: height, W: above.W, X: above.X, Y: above.Y + above.H}
 	b.x, b.high = x, max(b.high, above.H+height)
-	return p
 }
 
 // heading begins a new part of the dashboard.
@@ -219,7 +217,7 @@ func (k kit) series(key, unit string, targets ...Target) *Panel {
 	d.Unit = unit
 	d.Color = &Color{Mode: "palette-classic-by-name"}
 	d.Custom = &Custom{
-		DrawStyle: "line", LineWidth: ptr(2), FillOpacity: ptr(0), PointSize: 5, ShowPoints: "auto",
+		DrawStyle: "line", LineWidth: new(2), FillOpacity: new(0), PointSize: 5, ShowPoints: "auto",
 		SpanNulls: k.in.patience().Milliseconds(),
 	}
 	if len(k.in.Stations) <= len(palette) {
@@ -262,7 +260,7 @@ func (k kit) daily(key, unit string, targets ...Target) *Panel {
 	p := k.series(key, unit, targets...)
 	c := p.FieldConfig.Defaults.Custom
 	c.ShowPoints, c.PointSize, c.SpanNulls = "always", 7, int64(25*60*60*1000)
-	p.FieldConfig.Defaults.Min = ptr(0.0)
+	p.FieldConfig.Defaults.Min = new(0.0)
 	return p
 }
 
@@ -270,8 +268,8 @@ func (k kit) daily(key, unit string, targets ...Target) *Panel {
 func (k kit) bars(key, unit string, targets ...Target) *Panel {
 	p := k.series(key, unit, targets...)
 	c := p.FieldConfig.Defaults.Custom
-	c.DrawStyle, c.FillOpacity, c.LineWidth, c.SpanNulls, c.ShowPoints = "bars", ptr(70), ptr(1), nil, "never"
-	p.FieldConfig.Defaults.Min = ptr(0.0)
+	c.DrawStyle, c.FillOpacity, c.LineWidth, c.SpanNulls, c.ShowPoints = "bars", new(70), new(1), nil, "never"
+	p.FieldConfig.Defaults.Min = new(0.0)
 	return p
 }
 
@@ -368,11 +366,11 @@ func inUnit(unit string) Property   { return Property{"unit", unit} }
 func inColor(color string) Property { return Property{"color", Color{"fixed", color}} }
 func called(name string) Property   { return Property{"displayName", name} }
 func mapped(ms ...Mapping) Property { return Property{"mappings", ms} }
-func wide(pixels int) Property      { return Property{"custom.width", pixels} }
 func withDecimals(n int) Property   { return Property{"decimals", n} }
 func linked(links ...Link) Property { return Property{"links", links} }
-func lineWidth(n int) Property      { return Property{"custom.lineWidth", n} }
+func thin() Property                { return Property{"custom.lineWidth", 1} }
 func dashed() Property              { return Property{"custom.lineStyle", LineStyle{"dash", []int{8, 6}}} }
+
 func background() Property {
 	return Property{"custom.cellOptions", CellOptions{"color-background", "basic"}}
 }
@@ -385,12 +383,10 @@ func byThresholds() Property                { return Property{"color", Color{Mod
 func steps(lowest string, more ...any) *Thresholds {
 	t := &Thresholds{Mode: "absolute", Steps: []Step{{Color: lowest}}}
 	for i := 0; i < len(more); i += 2 {
-		t.Steps = append(t.Steps, Step{more[i+1].(string), ptr(more[i].(float64))})
+		t.Steps = append(t.Steps, Step{more[i+1].(string), new(more[i].(float64))})
 	}
 	return t
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // values maps numbers or words to texts and colours: pairs of value and MappedText.
 func values(texts map[string]MappedText) Mapping { return Mapping{"value", texts} }

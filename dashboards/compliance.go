@@ -3,20 +3,20 @@ package dashboards
 // compliance answers the agency: for each station, parameter and month, how much
 // of the time the limit was kept, how bad it was, and how much was measured at all.
 func (k kit) compliance() *Dashboard {
-	b := k.board(complianceBoard, "now/M", "now", "")
+	b := k.board(complianceBoard, "now/M", "")
 	b.variables(k.stationVariable("", true), k.parameterVariable("", true))
 	const of = `"station" =~ /^${station:regex}$/ AND "parameter" =~ /^${parameter:regex}$/ AND "method" = 'sensor'`
 
 	share := func(over, judged string) string { return `1 - ` + over + ` / ` + judged }
 	kept := k.stat("compliance_kept", percent, historyTable(`SELECT `+share(`sum("over_seconds")`, `sum("judged_seconds")`)+` AS "kept" FROM "water_quality_daily" WHERE `+of+` AND "judged" > 0 AND $timeFilter`))
-	kept.FieldConfig.Defaults.Decimals = ptr(1)
+	kept.FieldConfig.Defaults.Decimals = new(1)
 	b.put(6, 4, kept)
 	available := k.stat("compliance_available", percent, historyTable(`SELECT sum("valid") / sum("expected") AS "available" FROM "water_quality_daily" WHERE `+of+` AND "expected" > 0 AND $timeFilter`))
-	available.FieldConfig.Defaults.Decimals = ptr(1)
+	available.FieldConfig.Defaults.Decimals = new(1)
 	available.FieldConfig.Defaults.Thresholds = steps(vermillion, 0.75, orange, 0.9, blue)
 	b.put(6, 4, available)
 	worst := k.stat("compliance_worst", "suffix: ×", historyTable(`SELECT max("times") AS "worst" FROM "water_quality_daily" WHERE `+of+` AND "judged" > 0 AND $timeFilter`))
-	worst.FieldConfig.Defaults.Decimals = ptr(1)
+	worst.FieldConfig.Defaults.Decimals = new(1)
 	worst.FieldConfig.Defaults.Thresholds = steps(blue, 1.000001, orange, 10.0, vermillion)
 	b.put(6, 4, worst)
 	unverified := k.stat("compliance_unverified", "none", now(`count(count by (standard) (tofuwatch_limit_info{verified="false"})) or vector(0)`))
@@ -45,7 +45,7 @@ func (k kit) compliance() *Dashboard {
 		WHERE `+of+` AND "judged" > 0 AND $timeFilter GROUP BY time(1d, `+k.in.dayOffset()+`), "station", "parameter" fill(none)`, "$tag_station"+separator+"$tag_parameter"))
 	k.historyOptions(days)
 	days.FieldConfig.Defaults.Unit = percent
-	days.FieldConfig.Defaults.Decimals = ptr(0)
+	days.FieldConfig.Defaults.Decimals = new(0)
 	days.FieldConfig.Defaults.Thresholds = steps(vermillion, 0.5, orange, 0.95, skyBlue, 0.999999, blue)
 	b.put(24, 18, days)
 
@@ -54,7 +54,7 @@ func (k kit) compliance() *Dashboard {
 		WHERE `+of+` AND "expected" > 0 AND $timeFilter GROUP BY time(1d, `+k.in.dayOffset()+`), "station" fill(none)`, "$tag_station"))
 	k.historyOptions(measured)
 	measured.FieldConfig.Defaults.Unit = percent
-	measured.FieldConfig.Defaults.Decimals = ptr(0)
+	measured.FieldConfig.Defaults.Decimals = new(0)
 	measured.FieldConfig.Defaults.Thresholds = steps(grey, 0.000001, vermillion, 0.75, orange, 0.9, blue)
 	b.put(24, 9, measured)
 
@@ -102,6 +102,6 @@ func (k kit) historyOptions(p *Panel) {
 		"legend": legendOptions{"list", "bottom", false, []string{}}, "tooltip": tooltipOptions{"single", "none"},
 	}
 	p.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
-	p.FieldConfig.Defaults.Custom = &Custom{FillOpacity: ptr(80), LineWidth: ptr(1)}
+	p.FieldConfig.Defaults.Custom = &Custom{FillOpacity: new(80), LineWidth: new(1)}
 	p.MaxDataPoints = 400
 }

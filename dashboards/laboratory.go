@@ -3,7 +3,7 @@ package dashboards
 // laboratory answers who sends bottles: what came back, how late, and how far it
 // is from what was estimated or measured meanwhile.
 func (k kit) laboratory() *Dashboard {
-	b := k.board(laboratoryBoard, "now-90d", "now", "")
+	b := k.board(laboratoryBoard, "now-90d", "")
 	b.variables(k.stationVariable("", true), k.parameterVariable("", false))
 	const of = `"station" =~ /^${station:regex}$/`
 

@@ -162,7 +162,7 @@ func or(s, fallback string) string {
 	return s
 }
 
-// Policy and DatabaseName are the parts of a bucket that 1.x knows apart.
+// DatabaseName is the bucket without the retention policy that 1.x may have in it.
 func (in *Input) DatabaseName() string {
 	name, _, _ := strings.Cut(in.Database, "/")
 	return name

@@ -12,7 +12,7 @@ import (
 // river answers whoever has ten seconds: which stations are fine, over a limit,
 // worse than usual, silent; where; since when.
 func (k kit) river() *Dashboard {
-	b := k.board(riverBoard, "now-24h", "now", "1m")
+	b := k.board(riverBoard, "now-24h", "1m")
 	b.variables(k.riverVariable())
 	b.annotate(`river=~"$river"`, `"station" =~ /.+/`)
 	state := stateExpr(`river=~"$river"`)

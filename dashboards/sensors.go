@@ -14,7 +14,7 @@ const (
 // sensors answers the technician: which sensor is silent, stuck, drifting or
 // doubtful, and whose clock is wrong.
 func (k kit) sensors() *Dashboard {
-	b := k.board(sensorsBoard, "now-7d", "now", "1m")
+	b := k.board(sensorsBoard, "now-7d", "1m")
 	b.variables(k.stationVariable("", true))
 	const of = `station=~"$station"`
 	const where = `"station" =~ /^${station:regex}$/ AND "method" = 'sensor'`
@@ -89,7 +89,7 @@ func (k kit) sensors() *Dashboard {
 		SELECT sum("valid") AS "`+k.t("flag_1")+`", sum("suspect") AS "`+k.t("flag_3")+`", sum("bad") AS "`+k.t("flag_4")+`", sum("missing") AS "`+k.t("flag_9")+`", sum("expected") - sum("valid") - sum("suspect") - sum("bad") - sum("missing") AS "`+k.t("not_received")+`"
 		FROM "water_quality_daily" WHERE `+where+` AND "expected" > 0 AND $timeFilter GROUP BY time(1d, `+k.in.dayOffset()+`) fill(none)`, "$col"))
 	flags.FieldConfig.Defaults.Custom.Stacking = &Stacking{"percent", "A"}
-	flags.FieldConfig.Defaults.Min = ptr(0.0)
+	flags.FieldConfig.Defaults.Min = new(0.0)
 	for _, f := range []struct{ key, color string }{{"flag_1", blue}, {"flag_3", orange}, {"flag_4", vermillion}, {"flag_9", grey}, {"not_received", gold}} {
 		flags.override(named(k.t(f.key)), inColor(f.color))
 	}
@@ -105,7 +105,7 @@ func (k kit) sensors() *Dashboard {
 	})}
 	online.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
 	online.FieldConfig.Defaults.Thresholds = steps(grey, 1.0, blue)
-	online.FieldConfig.Defaults.Custom = &Custom{FillOpacity: ptr(80), LineWidth: ptr(0)}
+	online.FieldConfig.Defaults.Custom = &Custom{FillOpacity: new(80), LineWidth: new(0)}
 	b.put(12, 9, online)
 
 	calibrations := k.table("sensors_calibrations", historyTable(`

@@ -58,10 +58,20 @@ func (k kit) stateTexts() Mapping {
 func (k kit) alertTexts() Mapping {
 	texts := make(map[string]MappedText)
 	for i, a := range []struct{ name, color string }{
-		{"SuddenChange", purple}, {"TreatmentUpset", purple}, {"EffluentOverLimit", vermillion}, {"RiverOverLimit", vermillion},
-		{"SensorSilent", grey}, {"StationOffline", grey}, {"SensorSuspect", orange}, {"LateExceedance", orange},
-		{"IngesterDown", vermillion}, {"DatabaseUnavailable", vermillion}, {"ReadingsRefused", orange}, {"MailFailing", vermillion},
-		{"LimitKeptAgain", blue}, {"EmergencyOver", blue},
+		{"SuddenChange", purple},
+		{"TreatmentUpset", purple},
+		{"EffluentOverLimit", vermillion},
+		{"RiverOverLimit", vermillion},
+		{"SensorSilent", grey},
+		{"StationOffline", grey},
+		{"SensorSuspect", orange},
+		{"LateExceedance", orange},
+		{"IngesterDown", vermillion},
+		{"DatabaseUnavailable", vermillion},
+		{"ReadingsRefused", orange},
+		{"MailFailing", vermillion},
+		{"LimitKeptAgain", blue},
+		{"EmergencyOver", blue},
 	} {
 		texts[a.name] = MappedText{k.t("alert_" + a.name), a.color, i}
 	}
@@ -95,7 +105,7 @@ func (k kit) alerts(key, matchers string) *Panel {
 // after.
 func (k kit) age(key, expr string, patience float64) *Panel {
 	p := k.stat(key, seconds, now(expr))
-	p.FieldConfig.Defaults.Decimals = ptr(0)
+	p.FieldConfig.Defaults.Decimals = new(0)
 	p.FieldConfig.Defaults.Thresholds = steps(blue, patience, grey)
 	p.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
 	return p

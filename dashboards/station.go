@@ -9,7 +9,7 @@ import (
 // station answers what one station measures: every parameter with its limits and
 // their law, how far it can be trusted, and what it was a week ago.
 func (k kit) station() *Dashboard {
-	b := k.board(stationBoard, "now-2d", "now", "1m")
+	b := k.board(stationBoard, "now-2d", "1m")
 	b.variables(k.stationVariable("", false), k.parameterVariable(`station="$station"`, true))
 	const of = `station="$station"`
 	b.annotate(of, `"station" = '$station'`)
@@ -79,7 +79,7 @@ func (k kit) station() *Dashboard {
 		"legend": legendOptions{"list", "bottom", true, []string{}}, "tooltip": tooltipOptions{"multi", "none"},
 	}
 	flags.FieldConfig.Defaults.Mappings = []Mapping{k.flagTexts()}
-	flags.FieldConfig.Defaults.Custom = &Custom{FillOpacity: ptr(80), LineWidth: ptr(0)}
+	flags.FieldConfig.Defaults.Custom = &Custom{FillOpacity: new(80), LineWidth: new(0)}
 	flags.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
 	flags.FieldConfig.Defaults.Thresholds = steps(blue, 2.0, skyBlue, 3.0, orange, 4.0, vermillion, 9.0, grey)
 	for _, q := range k.parameters {
@@ -94,7 +94,7 @@ func (k kit) station() *Dashboard {
 	share.Interval = "1h"
 	k.hourly(share)
 	k.renamed(share)
-	share.FieldConfig.Defaults.Min, share.FieldConfig.Defaults.Max = ptr(0.0), ptr(1.1)
+	share.FieldConfig.Defaults.Min, share.FieldConfig.Defaults.Max = new(0.0), new(1.1)
 	b.put(24, 9, share)
 	return &b.Dashboard
 }
@@ -138,12 +138,12 @@ func (k kit) parameterPanel() *Panel {
 	for _, m := range []struct{ method, color string }{{"lab", purple}, {"estimate", green}, {"corrected", skyBlue}} {
 		p.override(matching(separator+m.method+"$"), called(k.t("method_"+m.method)), drawn("points"), inColor(m.color), pointSize(8), Property{"custom.showPoints", "always"})
 	}
-	p.override(ofQuery("week"), inColor(grey), lineWidth(1), Property{"custom.showPoints", "never"}, Property{"custom.spanNulls", 90 * 60 * 1000})
+	p.override(ofQuery("week"), inColor(grey), thin(), Property{"custom.showPoints", "never"}, Property{"custom.spanNulls", 90 * 60 * 1000})
 	p.override(matching(separator+"week$"), called(k.t("week_ago")))
-	p.override(ofQuery("day"), inColor(green), lineWidth(1), Property{"custom.lineInterpolation", "stepAfter"}, Property{"custom.spanNulls", 25 * 60 * 60 * 1000}, Property{"custom.showPoints", "never"})
+	p.override(ofQuery("day"), inColor(green), thin(), Property{"custom.lineInterpolation", "stepAfter"}, Property{"custom.spanNulls", 25 * 60 * 60 * 1000}, Property{"custom.showPoints", "never"})
 	p.override(matching(separator+"day$"), called(k.t("daily_mean")))
 	for _, limit := range []struct{ refID, color string }{{"limit", vermillion}, {"mean_limit", orange}} {
-		p.override(ofQuery(limit.refID), inColor(limit.color), dashed(), lineWidth(1), Property{"custom.showPoints", "never"}, Property{"custom.spanNulls", true})
+		p.override(ofQuery(limit.refID), inColor(limit.color), dashed(), thin(), Property{"custom.showPoints", "never"}, Property{"custom.spanNulls", true})
 	}
 	return p
 }

@@ -3,7 +3,7 @@ package dashboards
 // system answers the administrator: is every reading accounted for, does anything
 // wait, and is somebody told.
 func (k kit) system() *Dashboard {
-	b := k.board(systemBoard, "now-6h", "now", "30s")
+	b := k.board(systemBoard, "now-6h", "30s")
 
 	up := func(key, expr string) {
 		p := k.stat(key, "none", now(expr))
@@ -32,7 +32,7 @@ func (k kit) system() *Dashboard {
 	}
 	lag := k.stat("system_lag", seconds, now(`time() - min(tofuwatch_spool_oldest_timestamp_seconds) or vector(0)`))
 	lag.FieldConfig.Defaults.Thresholds = steps(blue, 60.0, orange, 600.0, vermillion)
-	lag.FieldConfig.Defaults.Decimals = ptr(0)
+	lag.FieldConfig.Defaults.Decimals = new(0)
 	b.put(4, 4, lag)
 	// An hour has to be known; a year is far enough.
 	full := k.stat("system_full", seconds, now(`
@@ -43,7 +43,7 @@ func (k kit) system() *Dashboard {
 	full.FieldConfig.Defaults.Mappings = []Mapping{values(map[string]MappedText{
 		"-1": {k.t("not_known_yet"), grey, 0}, "31536000": {k.t("over_a_year"), blue, 1},
 	})}
-	full.FieldConfig.Defaults.Decimals = ptr(0)
+	full.FieldConfig.Defaults.Decimals = new(0)
 	b.put(4, 4, full)
 
 	rate := k.series("system_rate", "suffix: /s",

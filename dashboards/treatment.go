@@ -5,7 +5,7 @@ import "fmt"
 // treatment answers the plant's operator: does it clean, what is getting worse,
 // does too much water come.
 func (k kit) treatment() *Dashboard {
-	b := k.board(treatmentBoard, "now-7d", "now", "1m")
+	b := k.board(treatmentBoard, "now-7d", "1m")
 	outlet := k.stationVariable(`kind="effluent"`, false)
 	outlet.Label = k.t("outlet_label")
 	ref := influx
@@ -25,12 +25,12 @@ func (k kit) treatment() *Dashboard {
 	removal := k.stat("treatment_removal_now", percent, history(`
 		SELECT last("removal") FROM "treatment_hourly" WHERE "station" = '$station' AND $timeFilter GROUP BY "parameter"`, "$tag_parameter"))
 	removal.TimeFrom = "4h"
-	removal.FieldConfig.Defaults.Decimals = ptr(0)
+	removal.FieldConfig.Defaults.Decimals = new(0)
 	removal.FieldConfig.Defaults.Thresholds = steps(vermillion, 0.5, orange, 0.8, blue)
 	k.renamed(removal)
 	b.put(8, 4, removal)
 	ph := k.stat("treatment_ph", "none", now(`max(tofuwatch_reading{station="$station", parameter="ph", method="sensor"} and on (station, parameter) tofuwatch:age_seconds <= on (station, parameter) tofuwatch:patience_seconds)`))
-	ph.FieldConfig.Defaults.Decimals = ptr(1)
+	ph.FieldConfig.Defaults.Decimals = new(1)
 	ph.FieldConfig.Defaults.NoValue = k.t("no_fresh")
 	ph.FieldConfig.Defaults.Thresholds = steps(vermillion, 6.0, orange, 6.3, blue, 8.7, orange, 9.0, vermillion)
 	b.put(6, 4, ph)
@@ -46,8 +46,8 @@ func (k kit) treatment() *Dashboard {
 	inOut.FieldConfig.Defaults.Custom.ScaleDistribution = &Scale{"log", 10}
 	inOut.override(ofQuery("in"), inColor(orange))
 	inOut.override(ofQuery("out"), inColor(blue))
-	inOut.override(ofQuery("week"), inColor(grey), lineWidth(1))
-	inOut.override(ofQuery("limit"), inColor(vermillion), dashed(), lineWidth(1), Property{"custom.spanNulls", true})
+	inOut.override(ofQuery("week"), inColor(grey), thin())
+	inOut.override(ofQuery("limit"), inColor(vermillion), dashed(), thin(), Property{"custom.spanNulls", true})
 	b.put(12, 10, inOut)
 
 	trend := k.series("treatment_removal", percent, history(`
@@ -55,7 +55,7 @@ func (k kit) treatment() *Dashboard {
 	trend.Interval = "1h"
 	k.hourly(trend)
 	k.renamed(trend)
-	trend.FieldConfig.Defaults.Max = ptr(1.0)
+	trend.FieldConfig.Defaults.Max = new(1.0)
 	b.put(12, 10, trend)
 
 	compared := k.series("treatment_unusual", "suffix: ×", history(fmt.Sprintf(`
@@ -77,7 +77,7 @@ func (k kit) treatment() *Dashboard {
 	k.hourly(acid)
 	acid.override(ofQuery("in"), inColor(orange))
 	acid.override(ofQuery("out"), inColor(blue))
-	acid.override(ofQuery("limit"), inColor(vermillion), dashed(), lineWidth(1), Property{"custom.spanNulls", true})
+	acid.override(ofQuery("limit"), inColor(vermillion), dashed(), thin(), Property{"custom.spanNulls", true})
 	b.put(12, 9, acid)
 
 	load := k.daily("treatment_load", "suffix: kg", history(fmt.Sprintf(`
@@ -102,7 +102,7 @@ func (k kit) treatment() *Dashboard {
 	k.hourly(flow)
 	flow.override(ofQuery("in"), inColor(orange))
 	flow.override(ofQuery("out"), inColor(blue))
-	flow.override(ofQuery("week"), inColor(grey), lineWidth(1))
+	flow.override(ofQuery("week"), inColor(grey), thin())
 	b.put(12, 9, flow)
 
 	b.put(12, 9, k.alerts("treatment_alerts", `station=~"$station|$influent"`))

@@ -187,15 +187,25 @@ func (f field) set(v float64) {
 // fields are all of a summary.
 func fields(s *water.Summary) []field {
 	return []field{
-		{name: "mean", number: &s.Mean}, {name: "min", number: &s.Min}, {name: "max", number: &s.Max},
-		{name: "valid", count: &s.Valid}, {name: "suspect", count: &s.Suspect}, {name: "bad", count: &s.Bad}, {name: "missing", count: &s.Missing},
+		{name: "mean", number: &s.Mean},
+		{name: "min", number: &s.Min},
+		{name: "max", number: &s.Max},
+		{name: "valid", count: &s.Valid},
+		{name: "suspect", count: &s.Suspect},
+		{name: "bad", count: &s.Bad},
+		{name: "missing", count: &s.Missing},
 		{name: "expected", count: &s.Expected},
-		{name: "judged", count: &s.Judged}, {name: "over", count: &s.Over},
-		{name: "judged_seconds", length: &s.JudgedTime}, {name: "over_seconds", length: &s.OverTime},
+		{name: "judged", count: &s.Judged},
+		{name: "over", count: &s.Over},
+		{name: "judged_seconds", length: &s.JudgedTime},
+		{name: "over_seconds", length: &s.OverTime},
 		{name: "times", number: &s.Times},
-		{name: "mean_judged", count: &s.MeanJudged}, {name: "mean_over", count: &s.MeanOver},
-		{name: "load", number: &s.Load}, {name: "load_hours", count: &s.LoadHours},
-		{name: "day_ago", number: &s.DayAgo}, {name: "week_ago", number: &s.WeekAgo},
+		{name: "mean_judged", count: &s.MeanJudged},
+		{name: "mean_over", count: &s.MeanOver},
+		{name: "load", number: &s.Load},
+		{name: "load_hours", count: &s.LoadHours},
+		{name: "day_ago", number: &s.DayAgo},
+		{name: "week_ago", number: &s.WeekAgo},
 	}
 }
 

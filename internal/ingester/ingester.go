@@ -266,6 +266,20 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	return i, nil
 }
 
+// keeper returns what makes hours and days of the readings.
+func (i *ingester) keeper() (*summary.Keeper, error) {
+	var plants []summary.Plant
+	for _, p := range i.site.Plants() {
+		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
+	}
+	return summary.New(summary.Options{
+		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
+		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
+		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",",
+		Now: func() time.Time { return i.clock(time.Now()) },
+	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
+}
+
 // corrected are corrections of which it is not known what they correct.
 func corrected(observations []water.Observation) []water.Correction {
 	corrections := make([]water.Correction, len(observations))
@@ -279,19 +293,6 @@ func corrected(observations []water.Observation) []water.Correction {
 func (i *ingester) handle(m ingest.Message) {
 	m.Received = i.clock(m.Received)
 	i.pipeline.Handle(m)
-}
-
-// keeper returns what makes hours and days of the readings.
-func (i *ingester) keeper() (*summary.Keeper, error) {
-	var plants []summary.Plant
-	for _, p := range i.site.Plants() {
-		plants = append(plants, summary.Plant{Effluent: p.Effluent, Influent: p.Influent, Retention: p.Retention})
-	}
-	return summary.New(summary.Options{
-		File:     filepath.Join(i.site.DataDir, "summaries.marks"),
-		Stations: i.stations, Parameters: i.site.Parameters, Limits: i.site.Limits(), Plants: plants,
-		TimeZone: i.site.TimeZone, Prefix: influx.Measurement + ",", Now: time.Now,
-	}, influx.NewHistory(i.client, InfluxOptions(i.site)), i.log.With("component", "summary"))
 }
 
 func (i *ingester) close() error {

@@ -133,10 +133,10 @@ type loader struct {
 	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
 	files      []File
+	inlets     []strict.Value     // what is named as the inlet of a plant
 	written    map[string]written // the site's own tests, by parameter code
 	framed     bool               // a station says what its binary frames are
 	arrives    bool               // a station takes the time of a message's arrival
-	inlets     []strict.Value     // what is named as the inlet of a plant
 }
 
 func (l *loader) site(v strict.Value) *Site {

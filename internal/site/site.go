@@ -102,9 +102,9 @@ type Station struct {
 	Logger    Logger
 	Standards []string         // names of regulations; the strictest bound binds; nil: none
 	Limits    map[string]Limit // the site's own, by parameter code; nil: none
+	Treatment *Treatment       // nil unless the file says of which plant this is the outlet
 	// Tests are what readings are held against here, by parameter code.
-	Tests     map[string]quality.Overrides
-	Treatment *Treatment // nil unless the file says of which plant this is the outlet
+	Tests map[string]quality.Overrides
 	// Maintenance is planned work on the sensors, in the order of the file.
 	Maintenance []water.Maintenance
 	Estimates   []*estimate.Model // what is calculated there; at most one of a parameter holds at a time

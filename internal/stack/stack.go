@@ -211,7 +211,7 @@ var waits = regexp.MustCompile(`(?m)^ +for: .*\n`)
 
 // adapt changes what is rendered for the usual ports and for people's patience.
 func (s *Stack) adapt(o *Options, p ports) error {
-	return edit(filepath.Join(o.Dir, "prometheus"), func(name, text string) string {
+	return edit(filepath.Join(o.Dir, "prometheus"), func(text string) string {
 		if o.Eager {
 			text = waits.ReplaceAllString(text, "")
 		}
@@ -220,7 +220,7 @@ func (s *Stack) adapt(o *Options, p ports) error {
 }
 
 // edit changes every YAML file below dir.
-func edit(dir string, change func(name, text string) string) error {
+func edit(dir string, change func(text string) string) error {
 	return filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(name) != ".yml" {
 			return err
@@ -229,7 +229,7 @@ func edit(dir string, change func(name, text string) string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(name, []byte(change(name, string(text))), 0o644)
+		return os.WriteFile(name, []byte(change(string(text))), 0o644)
 	})
 }
 
@@ -476,7 +476,7 @@ func (p program) ready(ctx context.Context) error {
 func (s *Stack) scraped(ctx context.Context) error {
 	answer, err := get(ctx, s.Prometheus+"/api/v1/query?query="+url.QueryEscape("sum(up) == 2"))
 	if err == nil && !strings.Contains(answer, `"value"`) {
-		err = errors.New("Prometheus has not scraped the others")
+		err = errors.New("the others are not scraped yet")
 	}
 	return err
 }

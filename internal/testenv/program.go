@@ -13,21 +13,21 @@ import (
 	"testing"
 )
 
-// Program returns the path of the program called name. Mosquitto, Prometheus and
+// Program returns the path of the program called name. Mosquitto, its mosquitto_passwd, Prometheus and
 // promtool are the system's; every other one is built by "make tools", which puts it into
 // build/tools of the checkout. A folder named by TOFUWATCH_TOOLS is used
 // instead, if there is one.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	switch name {
-	case "mosquitto", "prometheus", "promtool":
+	case "mosquitto", "mosquitto_passwd", "prometheus", "promtool":
 		// Debian puts it where the PATH of an ordinary user does not reach.
 		for _, file := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
 			if path, err := exec.LookPath(file); err == nil {
 				return path
 			}
 		}
-		missing(t, name, "apt-get install "+strings.Replace(name, "promtool", "prometheus", 1))
+		missing(t, name, "apt-get install "+strings.NewReplacer("promtool", "prometheus", "mosquitto_passwd", "mosquitto").Replace(name))
 	default:
 		dir := os.Getenv("TOFUWATCH_TOOLS")
 		if dir == "" {
