@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +23,9 @@ func files(t testing.TB, contents map[string]string) []Member {
 	t.Helper()
 	dir := t.TempDir()
 	var members []Member
-	for name, content := range contents {
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
 		path := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(contents[name]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		members = append(members, Member{Name: name, Path: path, Bytes: -1})
@@ -33,7 +35,7 @@ func files(t testing.TB, contents map[string]string) []Member {
 
 func TestWriteThenExtract(t *testing.T) {
 	members := files(t, map[string]string{"data/spool/cursor": "cursor", "data/format": "1\n", "site/site.yaml": "site: x\n", "data/empty": ""})
-	members = append(members, Member{Name: "data/spool/grows.log", Path: members[0].Path, Bytes: 1})
+	members = append(members, Member{Name: "data/spool/grows.log", Path: members[1].Path, Bytes: 1}) // of data/format
 	file := filepath.Join(t.TempDir(), "b.tar.zst")
 	wrote, err := Write(t.Context(), file, Manifest{Program: "tofuwatch v1", Site: "semarang", SiteFile: "site.yaml", Made: time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)}, members)
 	if err != nil {
