@@ -9,6 +9,9 @@ ARGS ?=
 # Further arguments of go test: make test TESTFLAGS="-run Spool -v".
 TESTFLAGS ?=
 
+# How long each fuzz test runs in "make fuzz".
+FUZZTIME ?= 10m
+
 # The database of known vulnerabilities that govulncheck asks.
 VULNDB ?= https://vuln.go.dev
 
@@ -83,6 +86,17 @@ test: deps build/tools/influxd build/tools/alertmanager build/tools/amtool ## te
 .PHONY: test-influxdb2
 test-influxdb2: deps influxd2 ## test against InfluxDB 2.7 what is tested against 1.8
 	$(GO_TEST) -tags influxdb2 -run InfluxDB2 $(TESTFLAGS) ./...
+
+.PHONY: fuzz
+fuzz: ## look for inputs that break a parser: each of them for FUZZTIME, 10m by default
+	@for module in . $(ALLINONE); do \
+		( cd $$module && go vet ./... || exit 1; for package in $$(go list ./...); do \
+			for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+				printf '\n== %s %s, %s\n' $$package $$target $(FUZZTIME); \
+				go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			done || exit 1; \
+		done ) || exit 1; \
+	done
 
 .PHONY: bench
 bench: deps tools ## measure ours beside Telegraf on this machine

@@ -84,7 +84,7 @@ func TestRulesTellWhatTheMailTells(t *testing.T) {
 		"LateExceedance": {"value", "sampled", "limit", "law_id", "law_en", "verified"},
 		"SensorSilent":   {"value", "sampled"},
 		"StationOffline": nil, "SensorSuspect": nil,
-		"IngesterDown": nil, "DatabaseUnavailable": nil, "ReadingsRefused": nil, "MailFailing": nil,
+		"IngesterDown": nil, "DatabaseUnavailable": nil, "DiskFilling": nil, "ReadingsRefused": nil, "MailFailing": nil,
 	}
 	known := regexp.MustCompile((&language{Code: "en"}).KnownAlerts())
 	seen := make(map[string]bool)

@@ -111,6 +111,7 @@ func Samples(outlet, river string, now time.Time) []Sample {
 		mail("sensor-suspect", silent("SensorSuspect", "ph")),
 		mail("ingester-down", system("IngesterDown", "critical")),
 		mail("database-unavailable", system("DatabaseUnavailable", "warning")),
+		mail("disk-filling", system("DiskFilling", "warning")),
 		mail("readings-refused", system("ReadingsRefused", "warning", "reason", "bad_time"), system("ReadingsRefused", "warning", "reason", "unknown_station")),
 		mail("mail-failing", system("MailFailing", "critical", "reason", "other")),
 		mail("other", func() Alert {

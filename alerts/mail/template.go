@@ -140,6 +140,10 @@ var kinds = []kind{
 		lead: []string{"lead_database"}, do: []string{"do_database_1"}, ask: []string{"ask_technician"},
 	},
 	{
+		name: "disk", alert: "DiskFilling", tag: "system", color: grey, subject: "subject_disk",
+		lead: []string{"lead_disk"}, do: []string{"do_disk_1"}, ask: []string{"ask_technician"},
+	},
+	{
 		name: "refused", alert: "ReadingsRefused", tag: "system", color: grey, subject: "subject_refused",
 		lead: []string{"lead_refused"}, do: []string{"do_refused_1"}, ask: []string{"ask_technician"},
 	},

@@ -16,6 +16,7 @@ import (
 	"tofuwatch/alerts/rules"
 	"tofuwatch/ingest"
 	"tofuwatch/ingest/care"
+	"tofuwatch/internal/machine"
 	"tofuwatch/internal/testenv"
 	"tofuwatch/internal/water"
 )
@@ -152,6 +153,7 @@ func TestMetricsInRulesExist(t *testing.T) {
 	for _, c := range []prometheus.Collector{
 		alerts.NewExporter(nil),
 		care.NewBook(care.Options{}),
+		machine.NewMetrics("/"),
 		ingest.NewMetrics(
 			ingest.NewPipeline(ingest.Options{}, nil, nil, nil),
 			func() ingest.SpoolHealth { return ingest.SpoolHealth{Oldest: time.Unix(1, 0)} },

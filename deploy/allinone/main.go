@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(upCommand(), demoCommand())
+	root.AddCommand(upCommand(), demoCommand(), backupCommand())
 
 	err := root.ExecuteContext(ctx)
 	var wrong usageError

@@ -252,7 +252,7 @@ func assemble(s *site.Site, on sockets, o assemblyOptions, log *slog.Logger) (al
 	start("InfluxDB", database.Run, database.Ready())
 	start("MQTT broker", broker.Run, nil)
 	start("ingester", func(ctx context.Context) error {
-		return ingester.Run(ctx, s, on.http, ingester.Options{Registry: o.Registry, Clock: o.Clock.there}, log)
+		return ingester.Run(ctx, s, on.http, ingester.Options{Registry: o.Registry, Clock: o.Clock.there, Snapshot: database.Snapshot}, log)
 	}, nil)
 
 	server := s.SMTP

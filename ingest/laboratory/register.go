@@ -57,6 +57,16 @@ func Open(file string) (*Register, error) {
 // Close closes the file.
 func (r *Register) Close() error { return r.db.Close() }
 
+// Copy writes what the register holds to a new file, which Open opens. Changes go
+// on meanwhile, and are not in it.
+func (r *Register) Copy(file string) error {
+	err := r.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(file, 0o640) })
+	if err != nil {
+		return fmt.Errorf("copy register of laboratory results: %w", err)
+	}
+	return nil
+}
+
 // Begin starts a change of the register. There may be one at a time.
 func (r *Register) Begin() (*Change, error) {
 	tx, err := r.db.Begin(true)

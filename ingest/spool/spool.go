@@ -82,6 +82,9 @@ type Spool struct {
 	oldest    time.Time // when the oldest pending message was received, if any is
 	drained   uint64    // records before it are done
 	restored  uint64    // records before it are in the snapshot of those who restore
+	pinned    uint64    // records behind it stay on disk while a snapshot is made
+
+	committing sync.Mutex // held while a group is written
 
 	// Those of the goroutine that calls Next and Done.
 	position uint64            // of the next record to give out
@@ -131,6 +134,7 @@ func Open(o Options, log *slog.Logger) (*Spool, error) {
 		committed: make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		restored:  math.MaxUint64,
+		pinned:    math.MaxUint64,
 	}
 	if o.Restore != nil {
 		s.restored = o.RestoreFrom
@@ -146,7 +150,12 @@ func Open(o Options, log *slog.Logger) (*Spool, error) {
 	case !ok:
 		return nil, fmt.Errorf("%s: %w", o.DataDir, ErrInUse)
 	}
-	if err := s.open(); err != nil {
+	err := CheckFormat(o.DataDir)
+	if err == nil {
+		s.noteFormat()
+		err = s.open()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.lock.Unlock())
 	}
 	go s.commit()
@@ -404,6 +413,8 @@ func (s *Spool) commit() {
 }
 
 func (s *Spool) write(g group) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
 	err := s.roomFor(int64(len(g.records)))
 	if err == nil && len(g.letters) > 0 {
 		err = s.letters.add(g.letters)
@@ -634,7 +645,7 @@ func (s *Spool) deadLetter(refused []ingest.Refusal) error {
 // trim removes the segments that nobody needs any more.
 func (s *Spool) trim() {
 	s.mu.Lock()
-	keep := min(s.drained, s.restored)
+	keep := min(s.drained, s.restored, s.pinned)
 	s.mu.Unlock()
 	if err := s.records.trim(keep); err != nil {
 		s.log.Warn("drained part of the spool still takes room; trying again later", "err", err)

@@ -48,6 +48,10 @@ func (d desk[Request, Result]) ask(ctx context.Context, r Request) (Result, erro
 	if err := renameio.WriteFile(request, data, 0o660); err != nil {
 		return result, fmt.Errorf("ask the ingester to %s: %w", d.what, err)
 	}
+	// The ingester may run as a user who can't read what root has written.
+	if err := giveTo(filepath.Dir(d.folder), d.folder); err != nil {
+		return result, fmt.Errorf("ask the ingester to %s: %w", d.what, err)
+	}
 	for {
 		data, err := os.ReadFile(answer)
 		if err == nil {

@@ -213,12 +213,8 @@ func (i *ingester) sweepImports(now time.Time) {
 // importBatch takes in a batch from where it was left. It waits for room in the
 // spool, or returns errNoRoom. After any error the batch is still there.
 func (i *ingester) importBatch(ctx context.Context, name string, wait bool, told func(done int64)) error {
-	if i.register == nil {
-		register, err := laboratory.Open(filepath.Join(i.site.DataDir, "laboratory.db"))
-		if err != nil {
-			return err
-		}
-		i.register = register
+	if err := i.openRegister(); err != nil {
+		return err
 	}
 	folder := importFolder(i.site)
 	file := filepath.Join(folder, batchPrefix+name)
@@ -264,6 +260,21 @@ func (i *ingester) importBatch(ctx context.Context, name string, wait bool, told
 	delete(i.spooled, name)
 	i.log.Info("import taken in", "file", b.header.File, "stored", m.progress.Result.Stored, "unchanged", m.progress.Result.Unchanged)
 	return i.endBatch(name, m.progress.Result, "")
+}
+
+// registerName is the register's file in a data folder.
+const registerName = "laboratory.db"
+
+// openRegister opens the register unless it is open.
+func (i *ingester) openRegister() error {
+	i.saving.Lock()
+	defer i.saving.Unlock()
+	if i.register != nil {
+		return nil
+	}
+	register, err := laboratory.Open(filepath.Join(i.site.DataDir, registerName))
+	i.register = register
+	return err
 }
 
 // countValues counts the values in a batch.

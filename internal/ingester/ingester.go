@@ -33,6 +33,7 @@ import (
 	"tofuwatch/ingest/summary"
 	"tofuwatch/internal/estimate"
 	"tofuwatch/internal/estimate/score"
+	"tofuwatch/internal/machine"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
 )
@@ -41,6 +42,9 @@ import (
 type Options struct {
 	SpoolLimit int64                // bytes that the spool may take; 0 means spool.DefaultLimit
 	Registry   *prometheus.Registry // where the metrics are registered; nil means a new one
+	// Snapshot copies what InfluxDB has stored into a folder, in files that nobody
+	// changes, where it belongs to the same process. It may be nil.
+	Snapshot func(folder string) error
 
 	// Clock returns, of a time of ours, the time where the stations are; nil means
 	// ours. Only a simulation has another.
@@ -92,6 +96,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		i.exporter,
 		i.care,
 		ingest.NewMetrics(i.pipeline, i.spool.Health, writer.Up, subscriber.Up),
+		machine.NewMetrics(s.DataDir),
 		keeper,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -108,6 +113,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 	// The writer, which reads the spool, ends before the spool closes, and the
 	// server last, so that the final counts can still be scraped.
 	i.announce()
+	i.checkClock()
 	g, ctx := errgroup.WithContext(ctx)
 	writerDone := make(chan struct{})
 	g.Go(func() error {
@@ -119,6 +125,8 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		rest.Go(func() { i.saveLatest(ctx) })
 		rest.Go(func() { keeper.Run(ctx) })
 		rest.Go(func() { i.answerRequests(ctx) })
+		rest.Go(func() { i.watchdog(ctx, registry) })
+		rest.Go(func() { i.makeSnapshots(ctx, o.Snapshot) })
 		rest.Go(func() { i.correctDrift(ctx) })
 		rest.Go(func() { i.importRequests(ctx) })
 		rest.Go(func() { i.reconnectAfterRefusal(ctx, subscriber) })
@@ -163,7 +171,7 @@ type ingester struct {
 	judgeSavedAt time.Time
 
 	spoolLimit int64                // bytes
-	register   *laboratory.Register // nil until the first import
+	register   *laboratory.Register // nil until the first import; opened under saving
 	spooled    map[string]int64     // up to where a batch is in the spool, by its name
 
 	saving sync.Mutex // held while the latest values are saved, or change with the register
@@ -180,6 +188,13 @@ func open(s *site.Site, o Options, log *slog.Logger) (*ingester, error) {
 	}
 	if i.spoolLimit = o.SpoolLimit; i.spoolLimit == 0 {
 		i.spoolLimit = spool.DefaultLimit
+	}
+	// Before anything is read, or set aside because it can't be.
+	if err := spool.CheckFormat(s.DataDir); err != nil {
+		return nil, err
+	}
+	if err := restored(s.DataDir); err != nil {
+		return nil, err
 	}
 	i.exporter = alerts.NewExporter(i.stations)
 	i.exporter.Judge(s.Limits(), func() time.Time { return i.clock(time.Now()) })

@@ -132,6 +132,7 @@ type loader struct {
 	stations   map[string]int          // line of each station's id
 	devices    map[string]strict.Value // of each station's logger, by what it is called in lower case
 	rivers     map[string]bool
+	files      []File
 	inlets     []strict.Value     // what is named as the inlet of a plant
 	written    map[string]written // the site's own tests, by parameter code
 	framed     bool               // a station says what its binary frames are
@@ -162,6 +163,7 @@ func (l *loader) site(v strict.Value) *Site {
 	s.MQTT = l.mqtt(mqtt) // its sources name parameters and stations
 	s.Recipients = l.allRecipients(root.Key("recipients"))
 	s.SMTP = l.smtp(root.Key("smtp"))
+	s.Files = l.files
 	return s
 }
 
@@ -179,6 +181,23 @@ func (l *loader) path(s string) (string, error) {
 // file returns the path of a file that v names, and what is in it. Want says
 // what should be.
 func (l *loader) file(v strict.Value, want string) (path string, data []byte, ok bool) {
+	path, data, ok = l.read(v, want)
+	if ok {
+		l.files = append(l.files, File{Path: path})
+	}
+	return path, data, ok
+}
+
+// secretFile is file for one that nobody else may see.
+func (l *loader) secretFile(v strict.Value, want string) (path string, data []byte, ok bool) {
+	path, data, ok = l.read(v, want)
+	if ok {
+		l.files = append(l.files, File{Path: path, Secret: true})
+	}
+	return path, data, ok
+}
+
+func (l *loader) read(v strict.Value, want string) (path string, data []byte, ok bool) {
 	if !strict.Text(v, &path, "a path", l.path) {
 		return "", nil, false
 	}
@@ -200,7 +219,7 @@ func (l *loader) secret(v strict.Value, want string) Secret {
 	found := l.getenv(variable)
 	from := "the environment's " + variable
 	if found == "" {
-		_, data, ok := l.file(v, want)
+		_, data, ok := l.secretFile(v, want)
 		if !ok {
 			return ""
 		}
@@ -258,7 +277,7 @@ func (l *loader) tls(v strict.Value) *TLS {
 	}
 	t.CertFile, cert, ok = l.file(s.Key("cert_file"), "a certificate in PEM")
 	var ok2 bool
-	t.KeyFile, key, ok2 = l.file(s.Key("key_file"), "a key in PEM")
+	t.KeyFile, key, ok2 = l.secretFile(s.Key("key_file"), "a key in PEM")
 	if ok && ok2 {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
 			s.Key("cert_file").Fault("cannot be used with key_file: %s; want a certificate and its own key, both in PEM", strings.TrimPrefix(err.Error(), "tls: "))

@@ -290,6 +290,21 @@ func TestEveryKey(t *testing.T) {
 		},
 		LongestMaintenance: 6 * time.Hour,
 	}
+	for _, f := range []File{
+		{"influxdb.token", true},
+		{"models/ipal-01-bod-2026-11.yaml", false},
+		{"mqtt.password", true},
+		{"ca.pem", false},
+		{"client.pem", false},
+		{"client.key", true},
+		{"smtp.password", true},
+	} {
+		path, err := filepath.Abs(filepath.Join("testdata/ok", f.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Files = append(want.Files, File{path, f.Secret})
+	}
 	for i := range want.Stations[0].Maintenance {
 		want.Stations[0].Maintenance[i].Station = want.Stations[0].Station
 	}

@@ -35,9 +35,16 @@ type Site struct {
 	Imports    []table.Layout // what files of laboratories and loggers are like, in the order of the file
 	Recipients []Recipient    // in the order of the file
 	SMTP       *SMTP          // nil if the file has none
+	Files      []File         // what the site file names, and Load has read; in the order in which it was read
 	// LongestMaintenance is when work that was started by message is over at the
 	// latest; 0 if the file does not say.
 	LongestMaintenance time.Duration
+}
+
+// A File is one that the site file names.
+type File struct {
+	Path   string // absolute
+	Secret bool   // a password, a token or a key
 }
 
 // HTTP is where the ingester answers Prometheus and health checks.

@@ -18,10 +18,13 @@ import (
 // A Database is a running InfluxDB, 1.8 or 2.7.
 type Database struct {
 	*Server
-	Addr  string // "127.0.0.1:28086"
-	URL   string // "http://127.0.0.1:28086"
-	Org   string // on 2.7 who owns the buckets, on 1.8 ""
-	Token string // on 1.8 "user:password" of the administrator with [WithAuth], else ""
+	Addr string // "127.0.0.1:28086"
+	URL  string // "http://127.0.0.1:28086"
+	Org  string // on 2.7 who owns the buckets, on 1.8 ""
+	// BackupAddr is where "influxd backup" and "influxd restore" connect, with
+	// [WithBackups]; else "".
+	BackupAddr string
+	Token      string // on 1.8 "user:password" of the administrator with [WithAuth], else ""
 }
 
 // A DatabaseOption changes how [InfluxDB] starts the database.
@@ -32,6 +35,7 @@ type databaseOptions struct {
 	databases      []string
 	flux           bool
 	config         string
+	backups        int // port
 }
 
 // WithAuth lets in only who has a password: at first the administrator user.
@@ -42,6 +46,11 @@ func WithAuth(user, password string) DatabaseOption {
 // WithDatabase creates the database called name.
 func WithDatabase(name string) DatabaseOption {
 	return func(o *databaseOptions) { o.databases = append(o.databases, name) }
+}
+
+// WithBackups has 1.8 serve "influxd backup" and "influxd restore".
+func WithBackups() DatabaseOption {
+	return func(o *databaseOptions) { o.backups = -1 }
 }
 
 // WithFlux turns Flux on. The server then takes three seconds to start.
@@ -64,6 +73,9 @@ func InfluxDB(t testing.TB, options ...DatabaseOption) *Database {
 	}
 	path := Program(t, "influxd")
 	dir := t.TempDir()
+	if o.backups != 0 {
+		o.backups = FreePort(t)
+	}
 	d := startDatabase(t, func(addr string) *exec.Cmd {
 		file := filepath.Join(dir, "influxdb.conf")
 		if err := os.WriteFile(file, []byte(influxConfig(dir, addr, o)), 0o600); err != nil {
@@ -71,6 +83,9 @@ func InfluxDB(t testing.TB, options ...DatabaseOption) *Database {
 		}
 		return exec.Command(path, "run", "-config", file)
 	})
+	if o.backups != 0 {
+		d.BackupAddr = fmt.Sprintf("127.0.0.1:%d", o.backups)
+	}
 	if o.user != "" {
 		// The first administrator is the one thing that may be created by nobody.
 		d.Exec(t, fmt.Sprintf("CREATE USER %s WITH PASSWORD %s WITH ALL PRIVILEGES", quoteName(o.user), quoteString(o.password)))
@@ -104,7 +119,7 @@ func startDatabase(t testing.TB, command func(addr string) *exec.Cmd) *Database 
 // default of InfluxDB.
 func influxConfig(dir, addr string, o databaseOptions) string {
 	return fmt.Sprintf(`reporting-disabled = true
-bind-address = "127.0.0.1:0" # backups
+bind-address = "127.0.0.1:%d" # backups
 [meta]
 dir = %q
 [data]
@@ -121,7 +136,7 @@ store-enabled = false
 [logging]
 level = "warn"
 suppress-logo = true
-`, filepath.Join(dir, "meta"), filepath.Join(dir, "data"), filepath.Join(dir, "wal"), addr, o.user != "", o.flux, o.config)
+`, o.backups, filepath.Join(dir, "meta"), filepath.Join(dir, "data"), filepath.Join(dir, "wal"), addr, o.user != "", o.flux, o.config)
 }
 
 // answers asks whether the server is up.

@@ -3,6 +3,7 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -20,6 +21,12 @@ type Server struct {
 
 // PID returns the process ID. It changes with every Start.
 func (s *Server) PID() int { return s.process.PID() }
+
+// Signal sends sig to the process, to stop it for a while with SIGSTOP and SIGCONT.
+func (s *Server) Signal(sig os.Signal) {
+	s.t.Helper()
+	s.process.Signal(sig)
+}
 
 // Log returns what the server has logged since its last Start.
 func (s *Server) Log() string { return s.process.Stdout() + s.process.Stderr() }
