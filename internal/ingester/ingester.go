@@ -36,6 +36,7 @@ import (
 	"tofuwatch/internal/machine"
 	"tofuwatch/internal/site"
 	"tofuwatch/internal/water"
+	"tofuwatch/internal/web"
 )
 
 // Options are what the site file does not say.
@@ -107,9 +108,13 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		scorer = score.New(history, models, i.stations, s.Parameters, log.With("component", "estimate"))
 		registry.MustRegister(scorer)
 	}
-	server := &http.Server{Handler: handler(registry, subscriber.Up, i.spool.Writable), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler:           handler(registry, subscriber.Up, i.spool.Writable),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.With("component", "web").Handler(), slog.LevelDebug), // strangers who do not know TLS
+	}
 
-	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", "http://"+ln.Addr().String()+"/metrics")
+	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", s.HTTP.URL(ln.Addr().String())+"/metrics")
 	// The writer, which reads the spool, ends before the spool closes, and the
 	// server last, so that the final counts can still be scraped.
 	i.announce()
@@ -142,7 +147,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		return errors.Join(err, server.Shutdown(stopping))
 	})
 	g.Go(func() error {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(ln, server, s.HTTP.WebConfigFile, log.With("component", "web")); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve metrics: %w", err)
 		}
 		return nil
@@ -448,7 +453,7 @@ func MQTTOptions(s *site.Site, gate func() error) mqtt.Options {
 
 // InfluxOptions are a site's.
 func InfluxOptions(s *site.Site) influx.Options {
-	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token)}
+	return influx.Options{URL: s.InfluxDB.URL, Org: s.InfluxDB.Org, Bucket: s.InfluxDB.Bucket, Token: string(s.InfluxDB.Token), TLS: s.InfluxDB.TLS.Config}
 }
 
 // PipelineOptions are what a site's readings are decided by.

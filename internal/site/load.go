@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"tofuwatch/ingest/quality"
 	"tofuwatch/internal/strict"
 	"tofuwatch/internal/water"
+	"tofuwatch/internal/web"
 )
 
 // What a site file may leave out. The one sentinel by default is -9999, which
@@ -39,6 +41,7 @@ var secretVariables = map[string]string{
 	"mqtt.password_file":  "TOFUWATCH_MQTT_PASSWORD",
 	"influxdb.token_file": "TOFUWATCH_INFLUXDB_TOKEN",
 	"smtp.password_file":  "TOFUWATCH_SMTP_PASSWORD",
+	"http.password_file":  "TOFUWATCH_HTTP_PASSWORD",
 }
 
 // Load reads and checks file. Its error is the [Faults] found, all of them, so
@@ -141,17 +144,14 @@ type loader struct {
 
 func (l *loader) site(v strict.Value) *Site {
 	root := v.Section("site", "time_zone", "data_dir", "http", "mqtt", "influxdb", "parameters", "tests", "maintenance", "stations", "imports", "recipients", "smtp")
-	s := &Site{
-		DataDir: defaultDataDir,
-		HTTP:    HTTP{Listen: defaultListen},
-	}
+	s := &Site{DataDir: defaultDataDir}
 	strict.Text(root.Key("site").Required("a name for all of this, for example semarang"), &s.Name, "text", strict.Printable)
 	if !strict.Text(root.Key("time_zone"), &s.TimeZone, "text", timeZone) {
 		s.TimeZone, _ = timeZone(defaultTimeZone) // in time/tzdata
 	}
 	l.zone = s.TimeZone
 	strict.Text(root.Key("data_dir"), &s.DataDir, "a path", l.path)
-	strict.Text(root.Key("http").Section("listen").Key("listen"), &s.HTTP.Listen, "an address such as 127.0.0.1:9464", listen)
+	s.HTTP = l.http(root.Key("http"))
 	mqtt := root.Key("mqtt").Required("with broker and client_id")
 	s.InfluxDB = l.influxDB(root.Key("influxdb").Required("with url and bucket"))
 	s.Parameters = l.ownParameters(root.Key("parameters"))
@@ -246,6 +246,56 @@ func (l *loader) login(s strict.Section) (username string, password Secret) {
 	return username, password
 }
 
+// http reads where the ingester answers. What other machines reach has TLS and
+// a login.
+func (l *loader) http(v strict.Value) HTTP {
+	h := HTTP{Listen: defaultListen}
+	s := v.Section("listen", "web_config_file", "username", "password_file", "tls")
+	at, file := s.Key("listen"), s.Key("web_config_file")
+	strict.Text(at, &h.Listen, "an address such as 127.0.0.1:9464", listen)
+	h.Username, h.Password = l.login(s)
+	if t := s.Key("tls"); t.Given() {
+		h.TLS = l.tls(t)
+	}
+	host, _, _ := net.SplitHostPort(h.Listen)
+	open := !isLoopback(host)
+	if file.Absent() {
+		if open {
+			at.Fault("%s is open to other machines, and anybody could read what is there; want 127.0.0.1:9464, or a web_config_file with TLS and a login, which \"tofuwatch web\" makes", strict.Quote(at.Written()))
+		}
+		return h
+	}
+	path, _, ok := l.secretFile(file, "a web configuration, which \"tofuwatch web\" makes")
+	if !ok {
+		return h
+	}
+	c, err := web.Read(path)
+	if err != nil {
+		file.Fault("%s cannot be used: %v; \"tofuwatch web\" makes one that can", strict.Quote(file.Written()), err)
+		return h
+	}
+	h.WebConfigFile, h.Encrypted = path, c.Encrypted
+	for name, secret := range map[string]bool{c.CertFile: false, c.KeyFile: true} {
+		if name != "" {
+			l.files = append(l.files, File{Path: name, Secret: secret})
+		}
+	}
+	if err := c.Guarded(); open && err != nil {
+		file.Fault("%s %v, since %s is open to other machines", strict.Quote(file.Written()), err, h.Listen)
+	}
+	switch {
+	case !c.Passwords():
+	case h.Username == "":
+		s.Key("username").Required("with password_file: Prometheus logs in by them where web_config_file has basic_auth_users")
+	case h.Password != "" && !c.Knows(h.Username, string(h.Password)):
+		s.Key("username").Fault("%s cannot log in with this password; want a user of basic_auth_users in %s, and the user's password", strict.Quote(h.Username), strict.Quote(file.Written()))
+	}
+	if c.Certificates && (h.TLS == nil || h.TLS.CertFile == "") {
+		s.Key("tls").Fault("has no cert_file; want a client's certificate there and its key: web_config_file lets nobody in without")
+	}
+	return h
+}
+
 func (l *loader) mqtt(v strict.Value) MQTT {
 	m := MQTT{Sources: []Source{{Topic: defaultTopic, Format: defaultFormat, Payload: payload.Settings{Parameters: l.parameters}}}}
 	s := v.Section("broker", "client_id", "username", "password_file", "tls", "sources")
@@ -288,11 +338,14 @@ func (l *loader) tls(v strict.Value) *TLS {
 
 func (l *loader) influxDB(v strict.Value) InfluxDB {
 	var i InfluxDB
-	s := v.Section("url", "org", "bucket", "token_file")
+	s := v.Section("url", "org", "bucket", "token_file", "tls")
 	strict.Text(s.Key("url").Required("for example http://127.0.0.1:8086"), &i.URL, "a URL such as http://127.0.0.1:8086", database)
 	strict.Text(s.Key("org"), &i.Org, "text", strict.Printable)
 	strict.Text(s.Key("bucket").Required("for example water; on InfluxDB 1.8 the database"), &i.Bucket, "text", strict.Printable)
 	i.Token = l.secret(s.Key("token_file"), "the token")
+	if t := s.Key("tls"); t.Given() {
+		i.TLS = l.tls(t)
+	}
 	return i
 }
 

@@ -50,6 +50,21 @@ type File struct {
 // HTTP is where the ingester answers Prometheus and health checks.
 type HTTP struct {
 	Listen string // host:port; an empty host is every interface, port 0 any free one
+	// WebConfigFile is a web configuration of Prometheus' exporter toolkit; absolute,
+	// or empty: neither TLS nor a login, which only this machine's addresses may have.
+	WebConfigFile string
+	Encrypted     bool   // by WebConfigFile
+	Username      string // as whom Prometheus and "tofuwatch ready" log in; empty: without a password
+	Password      Secret // given if Username is
+	TLS           *TLS   // whom they trust, and their certificate; nil if the file has none
+}
+
+// URL returns where s is served, from the address that somebody reaches.
+func (h HTTP) URL(address string) string {
+	if h.Encrypted {
+		return "https://" + address
+	}
+	return "http://" + address
 }
 
 // MQTT is the broker and what is read from it.
@@ -93,6 +108,7 @@ type InfluxDB struct {
 	Org    string   // 2.x; 1.8 ignores it
 	Bucket string   // on 1.8 the database, or database/retention-policy
 	Token  Secret   // on 1.8 user:password; empty: none
+	TLS    *TLS     // nil if the file has none; used with https only
 }
 
 // A Station is a place where water is measured, with the limits that hold there.

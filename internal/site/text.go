@@ -81,7 +81,7 @@ func isHost(s string) bool {
 	return err == nil || len(s) <= 253 && hostPattern.MatchString(s)
 }
 
-// isLoopback reports whether mail to this host stays on the machine.
+// isLoopback reports whether what goes to this host stays on the machine.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
