@@ -157,7 +157,7 @@ func TestRenderedForContainers(t *testing.T) {
 		write(t, filepath.Join(dir, secret), "secret\n")
 	}
 	write(t, filepath.Join(dir, "ca.pem"), read(t, testenv.NewTLS(t).CAFile))
-	output(t, tofuwatch, "check", "--config", site)
+	succeeds(t, tofuwatch, "check", "--config", site)
 
 	all := services(t)
 	// run runs a service's command, on the site file and into a folder of this test.
@@ -173,12 +173,12 @@ func TestRenderedForContainers(t *testing.T) {
 				args[i] = "--out=" + out
 			}
 		}
-		output(t, tofuwatch, args...)
+		succeeds(t, tofuwatch, args...)
 		return out
 	}
 
 	prometheus := run("render-prometheus")
-	output(t, testenv.Program(t, "promtool"), "check", "config", filepath.Join(prometheus, "prometheus.yml"))
+	succeeds(t, testenv.Program(t, "promtool"), "check", "config", filepath.Join(prometheus, "prometheus.yml"))
 	config := read(t, filepath.Join(prometheus, "prometheus.yml"))
 	for _, target := range []string{`"tofuwatch:9464"`, `"alertmanager:9093"`} {
 		if !strings.Contains(config, target) {
@@ -188,7 +188,7 @@ func TestRenderedForContainers(t *testing.T) {
 	sameFlags(t, all["prometheus"].Command, read(t, filepath.Join(prometheus, "tofuwatch-prometheus.service")))
 
 	alertmanager := run("render-alertmanager")
-	output(t, testenv.Program(t, "amtool"), "check-config", filepath.Join(alertmanager, "alertmanager.yml"))
+	succeeds(t, testenv.Program(t, "amtool"), "check-config", filepath.Join(alertmanager, "alertmanager.yml"))
 	sameFlags(t, all["alertmanager"].Command, read(t, filepath.Join(alertmanager, "tofuwatch-alertmanager.service")))
 
 	mosquitto := run("render-mosquitto")
@@ -227,14 +227,13 @@ func sameFlags(t *testing.T, command types.ShellCommand, unit string) {
 	}
 }
 
-// output runs a program, which has to succeed, and returns what it says.
-func output(t *testing.T, program string, args ...string) string {
+// succeeds runs a program, which has to succeed.
+func succeeds(t *testing.T, program string, args ...string) {
 	t.Helper()
 	out, err := exec.Command(program, args...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
 	}
-	return string(out)
 }
 
 func read(t *testing.T, file string) string {

@@ -119,7 +119,7 @@ func TestSiteOfTheManifests(t *testing.T) {
 		write(t, filepath.Join(dir, name), "secret\n")
 	}
 	write(t, filepath.Join(dir, "ca.pem"), read(t, testenv.NewTLS(t).CAFile))
-	output(t, testenv.Command(t), "check", "--config", file)
+	succeeds(t, testenv.Command(t), "check", "--config", file)
 
 	args := all["StatefulSet"].(*apps.StatefulSet).Spec.Template.Spec.Containers[0].Args
 	help, err := exec.Command(testenv.Command(t), args[0], "--help").CombinedOutput()

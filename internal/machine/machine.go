@@ -1,6 +1,6 @@
 // Package machine shows what an ingester needs of the machine that it runs on, so
-// that somebody is told before it is missing: the size of the disk, of which the spool says what is free, and a
-// right clock.
+// that somebody is told before it is missing: the size of the disk, of which the
+// spool says what is free, and a right clock.
 package machine
 
 import (
