@@ -37,6 +37,8 @@ type Input struct {
 	Recipients []Recipient // in the order of the site file
 	SMTP       SMTP
 	Ingester   string // host:port of the ingester's /metrics
+	// Entry is how the ingester wants to be asked; zero: anybody may, unencrypted.
+	Entry Entry
 	// Alertmanager is host:port at which Prometheus reaches it; empty: its usual
 	// port on this machine.
 	Alertmanager string
@@ -71,6 +73,15 @@ type SMTP struct {
 	From     string // without a display name
 	Username string // empty: no login
 	Password string // given if Username is
+}
+
+// An Entry is what Prometheus needs to be let in by a web configuration.
+type Entry struct {
+	Encrypted        bool
+	CA               []byte // PEM, who signed the certificate; nil: whom the machine trusts
+	Certificate, Key []byte // PEM, Prometheus' own; nil: none
+	Username         string // empty: no login
+	Password         string // given if Username is
 }
 
 // Times are how soon and how often people are told. Every wait is counted from
@@ -140,7 +151,7 @@ func Alertmanager(in Input) ([]File, error) {
 	}
 	files := []File{{"tofuwatch.tmpl", templates, 0o644}}
 	if in.SMTP.Username != "" {
-		files = append(files, File{passwordFile, []byte(in.SMTP.Password + "\n"), secretMode})
+		files = append(files, File{smtpPasswordFile, []byte(in.SMTP.Password + "\n"), secretMode})
 	}
 	return c.fill(files, "alertmanager.yml", alertmanagerTemplate, "tofuwatch-alertmanager.service", alertmanagerUnit)
 }
@@ -158,6 +169,18 @@ func Prometheus(in Input) ([]File, error) {
 		files = append(files, File{filepath.Join("rules", name), data, 0o644})
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	for _, f := range []File{
+		{ingesterCAFile, c.Entry.CA, 0o644},
+		{ingesterCertFile, c.Entry.Certificate, 0o644},
+		{ingesterKeyFile, c.Entry.Key, secretMode},
+	} {
+		if f.Data != nil {
+			files = append(files, f)
+		}
+	}
+	if c.Entry.Username != "" {
+		files = append(files, File{ingesterPasswordFile, []byte(c.Entry.Password + "\n"), secretMode})
+	}
 	return c.fill(files, "prometheus.yml", prometheusTemplate, "tofuwatch-prometheus.service", prometheusUnit)
 }
 
@@ -175,7 +198,18 @@ func Write(dir string, files []File) error {
 	return nil
 }
 
-const passwordFile = "smtp.password"
+// Files with a secret, which the programs read that they are rendered for.
+const (
+	smtpPasswordFile     = "smtp.password"
+	ingesterPasswordFile = "ingester.password"
+	ingesterKeyFile      = "ingester.key"
+)
+
+// Files without.
+const (
+	ingesterCAFile   = "ingester-ca.pem"
+	ingesterCertFile = "ingester.pem"
+)
 
 // secretMode lets the writer's group read: Alertmanager's where it is a user of
 // its own, and as a rule nobody.
@@ -266,7 +300,7 @@ func (c *config) Hello() string {
 func (c *config) StartTLS() bool { return c.SMTP.TLS == "starttls" }
 
 // PasswordFile is where the mail password is.
-func (c *config) PasswordFile() string { return filepath.Join(c.Dir, passwordFile) }
+func (c *config) PasswordFile() string { return filepath.Join(c.Dir, smtpPasswordFile) }
 
 // AlertmanagerTarget is where Prometheus reaches Alertmanager.
 func (c *config) AlertmanagerTarget() string { return cmp.Or(c.Alertmanager, "127.0.0.1:9093") }

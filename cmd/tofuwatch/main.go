@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(ingestCommand(), checkCommand(), renderCommand(), mailCommand(), deadLetterCommand(), importCommand(), decodeCommand(), calibrateCommand(), fitCommand(), qualityReportCommand(), simulateCommand(), stationCommand(), certificatesCommand(), provisionCommand(), readyCommand(), backupCommand(), restoreCommand())
+	root.AddCommand(ingestCommand(), checkCommand(), renderCommand(), mailCommand(), deadLetterCommand(), importCommand(), decodeCommand(), calibrateCommand(), fitCommand(), qualityReportCommand(), simulateCommand(), stationCommand(), certificatesCommand(), webCommand(), provisionCommand(), readyCommand(), backupCommand(), restoreCommand())
 
 	whenRun(root, func() { started = true })
 	err := root.ExecuteContext(ctx)

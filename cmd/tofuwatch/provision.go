@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"tofuwatch/alerts/alertmanager"
 	"tofuwatch/ingest/influx"
 	"tofuwatch/internal/provision"
 )
@@ -33,6 +31,7 @@ that it can run at every start.`,
 	cmd.Flags().StringVar(&d.Broker, "broker", "", "folder for the broker's certificate and key (required)")
 	cmd.Flags().StringVar(&d.Admin, "admin", "", "folder for the administrator's secrets and the authority's key (required)")
 	hosts := cmd.Flags().StringSlice("host", nil, "name or address by which the broker is reached; may be repeated (required)")
+	scrapers := cmd.Flags().StringSlice("ingester-host", nil, "name or address by which Prometheus reaches the ingester: makes a web configuration in --secrets; may be repeated")
 	site := cmd.Flags().String("site", "tofuwatch", "name of the site, for the authority's certificate")
 	address := cmd.Flags().String("influxdb", "", "where InfluxDB 2 answers, for example http://127.0.0.1:8086 (required)")
 	org := cmd.Flags().String("org", "tofuwatch", "organisation in InfluxDB")
@@ -51,43 +50,14 @@ that it can run at every start.`,
 		if err := provision.Certificates(d, *site, *hosts, time.Now); err != nil {
 			return err
 		}
+		if len(*scrapers) > 0 {
+			if _, err := provision.Web(d.Ingester, d.Admin, *site, *scrapers, time.Now); err != nil {
+				return err
+			}
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), provisionTime)
 		defer cancel()
 		return provision.InfluxDB(ctx, influx.Options{URL: u, Org: *org, Bucket: *bucket}, d)
-	}
-	return cmd
-}
-
-// readyTime is how long an ingester may take to say that it is ready.
-const readyTime = 5 * time.Second
-
-func readyCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "ready --config site.yaml",
-		Short: "Ask the ingester whether it is subscribed and can write its spool",
-		Args:  cobra.NoArgs,
-	}
-	load := siteFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := load()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), readyTime)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+alertmanager.Reachable(s.HTTP.Listen)+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return fmt.Errorf("the ingester does not answer: %w", err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the ingester is not ready: %s", resp.Status)
-		}
-		return nil
 	}
 	return cmd
 }

@@ -37,7 +37,7 @@ func renderCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		renderDashboardsCommand(),
-		renderOne("alertmanager", "Who is told of what by mail, how soon and how often, and the mail itself", func(s *site.Site, dir string) ([]alertmanager.File, error) {
+		renderOne("alertmanager", "prometheus", "Who is told of what by mail, how soon and how often, and the mail itself", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 			return alertmanager.Alertmanager(alertmanagerInput(s, dir))
 		}),
 		renderPrometheus(),
@@ -46,8 +46,9 @@ func renderCommand() *cobra.Command {
 	return cmd
 }
 
-// renderOne returns the command that writes the files of one program.
-func renderOne(program, short string, files func(*site.Site, string) ([]alertmanager.File, error)) *cobra.Command {
+// renderOne returns the command that writes the files of one program, which runs
+// with a group that reads those which not everybody may.
+func renderOne(program, group, short string, files func(*site.Site, string) ([]alertmanager.File, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   program + " --config site.yaml --out DIR",
 		Short: short,
@@ -74,6 +75,11 @@ func renderOne(program, short string, files func(*site.Site, string) ([]alertman
 			return err
 		}
 		for _, f := range all {
+			if f.Mode&0o004 == 0 {
+				if err := letRead(group, filepath.Join(dir, f.Name)); err != nil {
+					return err
+				}
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(*out, f.Name))
 		}
 		return nil
@@ -84,8 +90,12 @@ func renderOne(program, short string, files func(*site.Site, string) ([]alertman
 // renderPrometheus returns the command that writes Prometheus' files.
 func renderPrometheus() *cobra.Command {
 	var ingester, alerting string
-	cmd := renderOne("prometheus", "What is scraped, and the rules for alerts", func(s *site.Site, dir string) ([]alertmanager.File, error) {
+	cmd := renderOne("prometheus", "prometheus", "What is scraped, and the rules for alerts", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 		in := alertmanagerInput(s, dir)
+		var err error
+		if in.Entry, err = entry(s); err != nil {
+			return nil, err
+		}
 		in.Ingester, in.Alertmanager = cmp.Or(ingester, in.Ingester), alerting
 		return alertmanager.Prometheus(in)
 	})
@@ -97,18 +107,9 @@ func renderPrometheus() *cobra.Command {
 // renderMosquitto returns the command that writes Mosquitto's files.
 func renderMosquitto() *cobra.Command {
 	certificates, data := false, ""
-	cmd := renderOne("mosquitto", "A broker that keeps messages while the ingester is away, and who may do what at it", func(s *site.Site, dir string) ([]alertmanager.File, error) {
+	cmd := renderOne("mosquitto", "mosquitto", "A broker that keeps messages while the ingester is away, and who may do what at it", func(s *site.Site, dir string) ([]alertmanager.File, error) {
 		return mosquittoFiles(s, dir, data, certificates)
 	})
-	write := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := write(cmd, args); err != nil {
-			return err
-		}
-		// Mosquitto reads them as its own user.
-		dir := cmd.Flag("out").Value.String()
-		return letRead("mosquitto", filepath.Join(dir, mosquitto.ACLFile), filepath.Join(dir, mosquitto.PasswordFile))
-	}
 	cmd.Flags().StringVar(&data, "data", "", "folder in which Mosquitto keeps sessions and queues (default /var/lib/mosquitto/)")
 	cmd.Flags().BoolVar(&certificates, "client-certificates", false, "ask clients for a certificate in the place of a password")
 	return cmd
@@ -156,6 +157,27 @@ func letRead(group string, files ...string) error {
 		}
 	}
 	return nil
+}
+
+// entry returns what Prometheus needs to be let in by the ingester.
+func entry(s *site.Site) (alertmanager.Entry, error) {
+	e := alertmanager.Entry{Encrypted: s.HTTP.Encrypted, Username: s.HTTP.Username, Password: string(s.HTTP.Password)}
+	if s.HTTP.TLS == nil {
+		return e, nil
+	}
+	for _, f := range []struct {
+		data *[]byte
+		name string
+	}{{&e.CA, s.HTTP.TLS.CAFile}, {&e.Certificate, s.HTTP.TLS.CertFile}, {&e.Key, s.HTTP.TLS.KeyFile}} {
+		if f.name == "" {
+			continue
+		}
+		var err error
+		if *f.data, err = os.ReadFile(f.name); err != nil {
+			return alertmanager.Entry{}, fmt.Errorf("http.tls: %w", err)
+		}
+	}
+	return e, nil
 }
 
 // alertmanagerInput returns what the site file says to Alertmanager and

@@ -5,6 +5,7 @@ package influx
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,9 @@ type Options struct {
 	Org    string // 2.x
 	Bucket string // on 1.8: database or database/retention-policy
 	Token  string // on 1.8: user:password, or empty
+	// TLS says whom to trust over https; it is asked for each connection, so that a
+	// renewed certificate is taken up. Nil means whom the machine trusts.
+	TLS func() (*tls.Config, error)
 }
 
 // Numbers of the write path.
@@ -67,6 +71,15 @@ func NewClient(o Options) influxdb2.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if isLoopback(o.URL.Hostname()) {
 		transport.Proxy = nil
+	}
+	if o.TLS != nil {
+		transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			config, err := o.TLS()
+			if err != nil {
+				return nil, err
+			}
+			return (&tls.Dialer{Config: config}).DialContext(ctx, network, address)
+		}
 	}
 	options := influxdb2.DefaultOptions().
 		SetHTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout, CheckRedirect: stay}).

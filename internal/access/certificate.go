@@ -46,6 +46,12 @@ const (
 	ServerKeyFile    = "server.key"
 )
 
+// The files of the certificate with which the ingester answers over HTTPS.
+const (
+	WebFile    = "web.pem"
+	WebKeyFile = "web.key"
+)
+
 // OpenAuthority returns the authority in a folder. It makes one there if there is
 // none, for a site of this name.
 func OpenAuthority(dir, site string, now func() time.Time) (*Authority, error) {
@@ -125,7 +131,16 @@ func (a *Authority) template(name string, use x509.ExtKeyUsage) *x509.Certificat
 // within [RenewBefore], or it is not for all of these hosts. It returns when the
 // certificate ends, and whether it is a new one.
 func (a *Authority) RenewServer(dir string, hosts []string) (ends time.Time, renewed bool, err error) {
-	if pair, err := readPair(dir, ServerFile, ServerKeyFile); err == nil {
+	return a.renew(dir, ServerFile, ServerKeyFile, hosts)
+}
+
+// RenewWeb is RenewServer for the ingester's certificate.
+func (a *Authority) RenewWeb(dir string, hosts []string) (ends time.Time, renewed bool, err error) {
+	return a.renew(dir, WebFile, WebKeyFile, hosts)
+}
+
+func (a *Authority) renew(dir, file, keyFile string, hosts []string) (ends time.Time, renewed bool, err error) {
+	if pair, err := readPair(dir, file, keyFile); err == nil {
 		if c, _, err := pair.parse(); err == nil && a.stillGood(c, hosts) {
 			return c.NotAfter, false, nil
 		}
@@ -138,7 +153,7 @@ func (a *Authority) RenewServer(dir string, hosts []string) (ends time.Time, ren
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	return c.NotAfter, true, pair.write(dir, ServerFile, ServerKeyFile)
+	return c.NotAfter, true, pair.write(dir, file, keyFile)
 }
 
 func (a *Authority) stillGood(c *x509.Certificate, hosts []string) bool {

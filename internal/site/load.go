@@ -260,7 +260,10 @@ func (l *loader) http(v strict.Value) HTTP {
 	host, _, _ := net.SplitHostPort(h.Listen)
 	open := !isLoopback(host)
 	if file.Absent() {
-		if open {
+		switch {
+		case h.Username != "" || h.TLS != nil:
+			file.Fault("required, since there is a login or tls: without one nobody is asked who they are")
+		case open:
 			at.Fault("%s is open to other machines, and anybody could read what is there; want 127.0.0.1:9464, or a web_config_file with TLS and a login, which \"tofuwatch web\" makes", strict.Quote(at.Written()))
 		}
 		return h
@@ -275,9 +278,9 @@ func (l *loader) http(v strict.Value) HTTP {
 		return h
 	}
 	h.WebConfigFile, h.Encrypted = path, c.Encrypted
-	for name, secret := range map[string]bool{c.CertFile: false, c.KeyFile: true} {
-		if name != "" {
-			l.files = append(l.files, File{Path: name, Secret: secret})
+	for _, f := range []File{{Path: c.CertFile}, {Path: c.KeyFile, Secret: true}} {
+		if f.Path != "" {
+			l.files = append(l.files, f)
 		}
 	}
 	if err := c.Guarded(); open && err != nil {
