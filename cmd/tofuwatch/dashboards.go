@@ -30,7 +30,7 @@ func renderDashboardsCommand() *cobra.Command {
 		}
 		return configuration, nil
 	}
-	cmd := renderOne("dashboards", "Grafana: data sources, dashboards in Indonesian and English, and its environment", files)
+	cmd := renderOne("dashboards", "grafana", "Grafana: data sources, dashboards in Indonesian and English, and its environment", files)
 	cmd.Long = `Write what a Grafana needs to show this site: data sources, dashboards, the
 provisioning that loads them, and grafana.env, the environment that points it
 there. Grafana 10 or later.

@@ -64,6 +64,7 @@ type sample struct {
 // siteFile is what differs between the site files of tests.
 type siteFile struct {
 	broker, listen, influx, bucket string
+	http                           string // further keys of http, if any
 	tokenFile, org, dataDir        string
 	stations                       []string
 	standard                       string // of every station, if any
@@ -76,7 +77,7 @@ const clientID = "tofuwatch-test"
 func (s siteFile) write(t testing.TB, file string) {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "site: test\ndata_dir: %q\nhttp: {listen: %q}\n", s.dataDir, s.listen)
+	fmt.Fprintf(&b, "site: test\ndata_dir: %q\nhttp: {listen: %q%s}\n", s.dataDir, s.listen, s.http)
 	fmt.Fprintf(&b, "mqtt: {broker: %q, client_id: %s}\n", s.broker, clientID)
 	fmt.Fprintf(&b, "influxdb:\n  url: %q\n  bucket: %q\n", s.influx, s.bucket)
 	if s.tokenFile != "" {

@@ -228,7 +228,7 @@ func TestUpRefusesWhatItCannotServe(t *testing.T) {
 		want                     []string
 	}{
 		{"encrypted", "ssl://127.0.0.1:8883", "https://127.0.0.1:8086", "", []string{"mqtt.broker: the broker of this program speaks tcp, not ssl", "influxdb.url: the InfluxDB of this program speaks http, not https"}},
-		{"open to all", "tcp://0.0.0.0:1883", "http://192.168.1.7:8086", "", []string{"mqtt.username: required", "influxdb.token_file: required"}},
+		{"open to all", "tcp://0.0.0.0:1883", "http://192.168.1.7:8086", "", []string{"mqtt.username: required", "influxdb.url: the InfluxDB of this program does not encrypt"}},
 		{"a token of InfluxDB 2", "tcp://127.0.0.1:1883", "http://127.0.0.1:8086", ", token_file: " + secret, []string{"influxdb.token_file: want user:password"}},
 	}
 	for _, test := range tests {

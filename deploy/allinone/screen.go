@@ -205,7 +205,7 @@ func (s *screen) header(p *page, now time.Time) {
 		{"Time", s.clock(now).In(s.site.TimeZone).Format("Mon 2 Jan 15:04:05 MST") + s.haste},
 		{"MQTT", s.site.MQTT.Broker.String()},
 		{"InfluxDB", s.site.InfluxDB.URL.String() + "  " + s.site.InfluxDB.Bucket},
-		{"Metrics", "http://" + s.site.HTTP.Listen + "/metrics"},
+		{"Metrics", s.site.HTTP.URL(s.site.HTTP.Listen) + "/metrics"},
 		{"Queries", "http://" + s.queries + "  Prometheus"},
 		{"Alerts", "http://" + s.alerts + "  Alertmanager"},
 		{"Folder", s.folder},

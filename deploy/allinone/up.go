@@ -94,10 +94,10 @@ func servable(s *site.Site) error {
 	if s.MQTT.Username == "" && !onLoopback(s.MQTT.Broker.Hostname()) {
 		fault("mqtt.username", "required, with password_file: mqtt.broker is open to other machines, and anybody could publish")
 	}
-	token := string(s.InfluxDB.Token)
-	if token == "" && !onLoopback(s.InfluxDB.URL.Hostname()) {
-		fault("influxdb.token_file", "required: influxdb.url is open to other machines, and anybody could write")
+	if !onLoopback(s.InfluxDB.URL.Hostname()) {
+		fault("influxdb.url", "the InfluxDB of this program does not encrypt what it is asked and answers; want an address of this machine only, for example http://127.0.0.1:8086")
 	}
+	token := string(s.InfluxDB.Token)
 	if user, password, ok := strings.Cut(token, ":"); token != "" && (!ok || user == "" || password == "") {
 		fault("influxdb.token_file", "want user:password, which is what InfluxDB 1.8 has")
 	}

@@ -108,11 +108,7 @@ func Run(ctx context.Context, s *site.Site, ln net.Listener, o Options, log *slo
 		scorer = score.New(history, models, i.stations, s.Parameters, log.With("component", "estimate"))
 		registry.MustRegister(scorer)
 	}
-	server := &http.Server{
-		Handler:           handler(registry, subscriber.Up, i.spool.Writable),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.With("component", "web").Handler(), slog.LevelDebug), // strangers who do not know TLS
-	}
+	server := &http.Server{Handler: handler(registry, subscriber.Up, i.spool.Writable), ReadHeaderTimeout: 10 * time.Second}
 
 	log.Info("ingesting", "site", s.Name, "stations", len(s.Stations), "metrics", s.HTTP.URL(ln.Addr().String())+"/metrics")
 	// The writer, which reads the spool, ends before the spool closes, and the

@@ -179,7 +179,11 @@ func TestEveryKey(t *testing.T) {
 		Name:     "semarang",
 		TimeZone: zone,
 		DataDir:  filepath.Join(dir, "data"),
-		HTTP:     HTTP{Listen: "0.0.0.0:9000"},
+		HTTP: HTTP{
+			Listen: "0.0.0.0:9000", WebConfigFile: filepath.Join(dir, "web.yml"), Encrypted: true,
+			Username: "prometheus", Password: "http-secret-of-the-test",
+			TLS: &TLS{CAFile: filepath.Join(dir, "ca.pem")},
+		},
 		MQTT: MQTT{
 			Broker:   &url.URL{Scheme: "ssl", Host: "broker.example.org:8883"},
 			ClientID: "tofuwatch-semarang",
@@ -227,6 +231,7 @@ func TestEveryKey(t *testing.T) {
 			Org:    "tofuwatch",
 			Bucket: "water/one_year",
 			Token:  "influxdb-secret-of-the-test",
+			TLS:    &TLS{CAFile: filepath.Join(dir, "ca.pem")},
 		},
 		Stations: []Station{
 			{
@@ -291,7 +296,13 @@ func TestEveryKey(t *testing.T) {
 		LongestMaintenance: 6 * time.Hour,
 	}
 	for _, f := range []File{
+		{"http.password", true},
+		{"ca.pem", false},
+		{"web.yml", true},
+		{"client.pem", false},
+		{"client.key", true},
 		{"influxdb.token", true},
+		{"ca.pem", false},
 		{"models/ipal-01-bod-2026-11.yaml", false},
 		{"mqtt.password", true},
 		{"ca.pem", false},

@@ -5,7 +5,6 @@ package web
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
@@ -76,8 +78,12 @@ var (
 	yamlLine  = regexp.MustCompile(`line \d+`)
 )
 
-// reticent returns err without what a YAML library quotes of a file.
+// reticent returns err without what libraries quote of a file: YAML's a value,
+// bcrypt's the first character of what should be a hash.
 func reticent(err error) error {
+	if strings.Contains(err.Error(), "bcrypt") {
+		return errors.New("a password in basic_auth_users is not hashed, or not by bcrypt")
+	}
 	if !yamlError.MatchString(err.Error()) {
 		return err
 	}
@@ -119,52 +125,64 @@ func Hash(password string) (string, error) {
 }
 
 // Serve is server.Serve as file says, which is read anew for each connection; an
-// empty name is no file, and neither TLS nor login.
+// empty name is no file, and neither TLS nor login. What the server has to say goes
+// to log.
 func Serve(ln net.Listener, server *http.Server, file string, log *slog.Logger) error {
-	return web.Serve(ln, server, &web.FlagConfig{WebConfigFile: &file}, slog.New(&faults{log, file}))
+	c := &complaints{log: log, file: file}
+	server.ErrorLog = slog.NewLogLogger(c, slog.LevelWarn)
+	return web.Serve(ln, server, &web.FlagConfig{WebConfigFile: &file}, slog.New(c))
 }
 
-// Encrypt returns ln with the TLS of file, and without its logins, for a server
-// that has its own.
-func Encrypt(ln net.Listener, file string) (net.Listener, error) {
-	c, err := Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	if c.CertFile == "" || c.KeyFile == "" {
-		return nil, fmt.Errorf("%s: want tls_server_config with cert_file and key_file", file)
-	}
-	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
-		return nil, fmt.Errorf("read certificate of %s: %w", file, err)
-	}
-	return tls.NewListener(ln, &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		// For each connection: certificates are renewed while we run.
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-			return &pair, err
-		},
-	}), nil
-}
-
-// faults passes on that a file can no longer be used. It does not say why: the
-// toolkit quotes the file.
-type faults struct {
+// complaints is a [slog.Handler] for what server and toolkit say. Both quote a file
+// that cannot be read, and with it what may be a secret.
+type complaints struct {
 	log  *slog.Logger
 	file string
+
+	mu   sync.Mutex
+	told time.Time // when the log was last told that the file cannot be used
 }
 
-// Enabled reports whether something is to be said.
-func (*faults) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+// tellEvery is how often the log is told that the file cannot be used: every
+// request finds out.
+const tellEvery = time.Minute
 
-// Handle says it in words of ours.
-func (f *faults) Handle(ctx context.Context, _ slog.Record) error {
-	f.log.ErrorContext(ctx, "web configuration cannot be used any more, and nobody is let in; \"tofuwatch check\" says why", "file", f.file)
+// Enabled reports whether something went wrong; that somebody listens is told
+// elsewhere.
+func (*complaints) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle says it in words of ours if it is about the file. What a stranger does
+// wrong is no warning.
+func (c *complaints) Handle(ctx context.Context, r slog.Record) error {
+	if c.file != "" {
+		if _, err := Read(c.file); err != nil {
+			if c.due(r.Time) {
+				c.log.ErrorContext(ctx, "web configuration cannot be used, and nobody is let in", "file", c.file, "err", err)
+			}
+			return nil
+		}
+	}
+	text, _, _ := strings.Cut(r.Message, ": yaml:") // the file was mended just now
+	level := slog.LevelWarn
+	if strings.HasPrefix(text, "http: TLS handshake error") {
+		level = slog.LevelDebug
+	}
+	c.log.Log(ctx, level, "connection not served", "err", text)
 	return nil
 }
 
-// WithAttrs returns f.
-func (f *faults) WithAttrs([]slog.Attr) slog.Handler { return f }
+func (c *complaints) due(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.told) < tellEvery {
+		return false
+	}
+	c.told = now
+	return true
+}
 
-// WithGroup returns f.
-func (f *faults) WithGroup(string) slog.Handler { return f }
+// WithAttrs returns c.
+func (c *complaints) WithAttrs([]slog.Attr) slog.Handler { return c }
+
+// WithGroup returns c.
+func (c *complaints) WithGroup(string) slog.Handler { return c }
