@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 
 func webCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "web --config site.yaml --out DIR --host NAME",
+		Use:   "web --out DIR --host NAME",
 		Short: "Let a Prometheus on another machine reach the ingester: TLS and a login",
 		Long: `Make what the ingester needs before http.listen may be open to other machines: a
 certificate by the site's own authority, a password that nobody has chosen, and the web
@@ -28,17 +29,13 @@ still good stays as it is, so that the command can run every month; the certific
 anew 90 days before it ends, and taken up without a restart.`,
 		Args: cobra.NoArgs,
 	}
-	load := siteFlag(cmd)
 	out := cmd.Flags().String("out", "", "folder for the files, where they stay (required)")
 	hosts := cmd.Flags().StringSlice("host", nil, "name or address by which Prometheus reaches the ingester; may be repeated (required)")
 	authority := cmd.Flags().String("authority", "", "folder of the site's own authority, which \"certificates\" made (default: --out, and made there if there is none)")
+	name := cmd.Flags().String("site", "tofuwatch", "name of the site, for an authority that is made")
 	_ = cmd.MarkFlagRequired("out")
 	_ = cmd.MarkFlagRequired("host")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := load()
-		if err != nil {
-			return err
-		}
 		dir, err := filepath.Abs(*out)
 		if err != nil {
 			return fmt.Errorf("tell the folder of %s: %w", *out, err)
@@ -46,7 +43,7 @@ anew 90 days before it ends, and taken up without a restart.`,
 		if *authority == "" {
 			*authority = dir
 		}
-		ends, err := provision.Web(dir, *authority, s.Name, slices.Clone(*hosts), time.Now)
+		ends, err := provision.Web(dir, *authority, *name, slices.Clone(*hosts), time.Now)
 		if err != nil {
 			return err
 		}
@@ -54,7 +51,7 @@ anew 90 days before it ends, and taken up without a restart.`,
 		if err := letRead("tofuwatch", file(provision.WebConfig), file(provision.HTTPPassword), file(access.WebKeyFile)); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), `The certificate holds until %s. In %s, with the address that others reach:
+		fmt.Fprintf(cmd.OutOrStdout(), `The certificate holds until %s. Into the site file:
 
 http:
   listen: 0.0.0.0:9464
@@ -62,7 +59,7 @@ http:
   username: %s
   password_file: %s
   tls: {ca_file: %s}
-`, ends.In(s.TimeZone).Format("2 January 2006"), s.File, file(provision.WebConfig), provision.WebUser, file(provision.HTTPPassword), file(access.AuthorityFile))
+`, ends.Format("2 January 2006"), file(provision.WebConfig), provision.WebUser, file(provision.HTTPPassword), file(access.AuthorityFile))
 		return nil
 	}
 	return cmd
@@ -127,7 +124,7 @@ func askIngester(ctx context.Context, s *site.Site, address, path string) error 
 	case http.StatusOK:
 		return nil
 	case http.StatusUnauthorized:
-		return fmt.Errorf("the ingester does not know http.username with this password: was it started before its web configuration changed?")
+		return errors.New("the ingester does not know http.username with this password: was it started before its web configuration changed?")
 	}
 	return fmt.Errorf("the ingester is not ready: %s", resp.Status)
 }

@@ -23,7 +23,7 @@ func openNetwork(t *testing.T) (n *network, web string) {
 	t.Helper()
 	n = newNetwork(t, testenv.Mosquitto(t), testenv.InfluxDB(t, testenv.WithDatabase("water")))
 	web = filepath.Join(filepath.Dir(n.file), "web")
-	made := tofuwatch(t, "web", "--config", n.file, "--out", web, "--host", "metrics.example.org")
+	made := tofuwatch(t, "web", "--out", web, "--host", "metrics.example.org")
 	if made.status != done || made.stderr != "" {
 		t.Fatalf("web: status %d: %s", made.status, made.stderr)
 	}
@@ -156,13 +156,11 @@ func TestPrometheusLogsIn(t *testing.T) {
 func TestWebIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	site := filepath.Join(dir, "site.yaml")
-	siteFile{broker: "tcp://127.0.0.1:1", influx: "http://127.0.0.1:1", bucket: "water", listen: "127.0.0.1:9464", dataDir: dir, stations: []string{"ipal-01"}}.write(t, site)
 	authority, out := filepath.Join(dir, "authority"), filepath.Join(dir, "web")
 	files := make(map[string]string)
 	web := func(hosts string) {
 		t.Helper()
-		if end := tofuwatch(t, "web", "--config", site, "--authority", authority, "--out", out, "--host", hosts); end.status != done {
+		if end := tofuwatch(t, "web", "--authority", authority, "--out", out, "--host", hosts); end.status != done {
 			t.Fatalf("web: status %d: %s", end.status, end.stderr)
 		}
 		clear(files)

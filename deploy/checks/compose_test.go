@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"tofuwatch/internal/provision"
 	"tofuwatch/internal/testenv"
 )
 
@@ -156,7 +158,9 @@ func TestRenderedForContainers(t *testing.T) {
 	for _, secret := range []string{"mqtt.password", "influxdb.token"} {
 		write(t, filepath.Join(dir, secret), "secret\n")
 	}
-	write(t, filepath.Join(dir, "ca.pem"), read(t, testenv.NewTLS(t).CAFile))
+	if _, err := provision.Web(dir, filepath.Join(dir, "authority"), "semarang", []string{"tofuwatch"}, time.Now); err != nil {
+		t.Fatal(err)
+	}
 	succeeds(t, tofuwatch, "check", "--config", site)
 
 	all := services(t)

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
+	"tofuwatch/internal/provision"
 	"tofuwatch/internal/testenv"
 )
 
@@ -75,7 +77,7 @@ func TestManifestsFitEachOther(t *testing.T) {
 	volumes := map[string]bool{set.Spec.VolumeClaimTemplates[0].Name: true}
 	for _, v := range pod.Volumes {
 		volumes[v.Name] = true
-		if v.Secret != nil && v.Secret.SecretName != secret.Name || v.ConfigMap != nil && v.ConfigMap.Name != site.Name {
+		if v.Secret != nil && v.Secret.SecretName != secret.Name && v.Secret.SecretName != secret.Name+"-web" || v.ConfigMap != nil && v.ConfigMap.Name != site.Name {
 			t.Errorf("volume %s is of something that does not exist", v.Name)
 		}
 	}
@@ -85,9 +87,14 @@ func TestManifestsFitEachOther(t *testing.T) {
 			t.Errorf("there is no volume %s", m.Name)
 		}
 	}
-	for name, probe := range map[string]*core.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
-		if got := probe.HTTPGet; got.Path != name || got.Port.StrVal != c.Ports[0].Name {
-			t.Errorf("got probe %s at %s, want %s at %s", got.Path, got.Port.String(), name, c.Ports[0].Name)
+	ready := []string{"/usr/bin/tofuwatch", "ready", c.Args[1]}
+	alive := slices.Insert(slices.Clone(ready), 2, "--alive")
+	for name, probe := range map[string]struct {
+		got  *core.Probe
+		want []string
+	}{"startup": {c.StartupProbe, alive}, "liveness": {c.LivenessProbe, alive}, "readiness": {c.ReadinessProbe, ready}} {
+		if got := probe.got.Exec.Command; !slices.Equal(got, probe.want) {
+			t.Errorf("%s: got %v, want %v", name, got, probe.want)
 		}
 	}
 }
@@ -111,7 +118,7 @@ func TestSiteOfTheManifests(t *testing.T) {
 	all, dir := manifests(t), t.TempDir()
 	site := all["ConfigMap"].(*core.ConfigMap).Data["site.yaml"]
 	file := filepath.Join(dir, "site.yaml")
-	write(t, file, strings.ReplaceAll(site, "/etc/tofuwatch/secrets", dir))
+	write(t, file, strings.NewReplacer("/etc/tofuwatch/secrets", dir, "/etc/tofuwatch/web", filepath.Join(dir, "web")).Replace(site))
 	for name := range all["Secret"].(*core.Secret).StringData {
 		if !strings.Contains(site, "/etc/tofuwatch/secrets/"+name) {
 			t.Errorf("nothing in the site file names the secret %s", name)
@@ -119,6 +126,9 @@ func TestSiteOfTheManifests(t *testing.T) {
 		write(t, filepath.Join(dir, name), "secret\n")
 	}
 	write(t, filepath.Join(dir, "ca.pem"), read(t, testenv.NewTLS(t).CAFile))
+	if _, err := provision.Web(filepath.Join(dir, "web"), filepath.Join(dir, "authority"), "semarang", []string{"tofuwatch"}, time.Now); err != nil {
+		t.Fatal(err)
+	}
 	succeeds(t, testenv.Command(t), "check", "--config", file)
 
 	args := all["StatefulSet"].(*apps.StatefulSet).Spec.Template.Spec.Containers[0].Args
