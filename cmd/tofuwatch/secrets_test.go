@@ -90,15 +90,14 @@ func (s *secretive) shows(what, text string) {
 }
 
 // runs runs the command to its end, which has to be as wanted. Nothing of it may
-// show a secret. It returns what it wrote.
-func (s *secretive) runs(status int, args ...string) string {
+// show a secret.
+func (s *secretive) runs(status int, args ...string) {
 	s.t.Helper()
 	end := tofuwatch(s.t, args...)
 	if end.status != status {
 		s.t.Errorf("%v: got status %d, want %d:\n%s%s", args, end.status, status, end.stdout, end.stderr)
 	}
 	s.shows(strings.Join(args, " "), end.stdout+end.stderr)
-	return end.stdout + end.stderr
 }
 
 // everything runs every command on the site that talks to a server, or that could

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,7 +102,7 @@ func TestBrokenFileIsToldOnce(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := <-served, http.ErrServerClosed; got != want {
+	if got, want := <-served, http.ErrServerClosed; !errors.Is(got, want) {
 		t.Errorf("got error %v, want %v", got, want)
 	}
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "web configuration cannot be used, and nobody is let in") || strings.Contains(got, "hunter2") {
