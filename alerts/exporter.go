@@ -27,8 +27,7 @@ type Exporter struct {
 
 	mu     sync.Mutex
 	judge  *judge
-	latest map[series]latest
-	counts map[series]*[len(flags)]uint64 // observations, by index in flags
+	series map[series]*tracked
 	online map[*water.Station]bool
 }
 
@@ -48,11 +47,12 @@ type sample struct {
 	time  time.Time
 }
 
-// A latest is the latest usable sample of a series, and the one before it: the
-// latest one may turn out to be bad.
-type latest struct {
-	sample
-	before sample // its flag is 0 if there is none
+// A tracked series has its latest usable sample, and the one before it: the latest
+// one may turn out to be bad. The flag of a sample is 0 if there is none.
+type tracked struct {
+	latest, before sample
+	counted        bool               // since the start, or expected to be: a series from the disk is shown, and not counted yet
+	counts         [len(flags)]uint64 // observations, by index in flags
 }
 
 // NewExporter returns an exporter for stations, by ID. It is to be registered by
@@ -61,13 +61,12 @@ func NewExporter(stations map[string]*water.Station) *Exporter {
 	e := &Exporter{
 		stations: stations,
 		judge:    newJudge(stations, nil, time.Now),
-		latest:   make(map[series]latest),
-		counts:   make(map[series]*[len(flags)]uint64),
+		series:   make(map[series]*tracked),
 		online:   make(map[*water.Station]bool),
 	}
 	for _, s := range stations {
 		for _, i := range s.Instruments {
-			e.counts[series{s, i.Parameter, water.Sensor}] = new([len(flags)]uint64)
+			e.series[series{s, i.Parameter, water.Sensor}] = &tracked{counted: true}
 		}
 	}
 	return e
@@ -106,42 +105,45 @@ func (e *Exporter) ObserveAt(received time.Time, observations []water.Observatio
 		if o.Maintenance || o.Method == water.Corrected || o.Method == water.LabSuperseded {
 			continue // not about the water; or seen before, as the sensor sent it or as the laboratory's word
 		}
-		e.count(o)
+		t := e.tracked(o)
+		t.count(o.Flag)
 		if o.Flag.Usable() {
-			e.keep(o)
+			t.keep(o)
 			e.judge.observe(o, received)
 		}
 	}
 }
 
-// count counts an observation by its flag.
-func (e *Exporter) count(o *water.Observation) {
+// tracked returns what is known of the series of o.
+func (e *Exporter) tracked(o *water.Observation) *tracked {
 	key := series{o.Station, o.Parameter, o.Method}
-	counts := e.counts[key]
-	if counts == nil {
-		counts = new([len(flags)]uint64)
-		e.counts[key] = counts
+	t := e.series[key]
+	if t == nil {
+		t = new(tracked)
+		e.series[key] = t
 	}
-	if i := slices.Index(flags[:], o.Flag); i >= 0 {
-		counts[i]++
+	return t
+}
+
+// count counts an observation by its flag.
+func (t *tracked) count(flag water.Flag) {
+	t.counted = true
+	if i := slices.Index(flags[:], flag); i >= 0 {
+		t.counts[i]++
 	}
 }
 
 // keep makes a usable observation the latest of its series, unless it is older.
-func (e *Exporter) keep(o *water.Observation) {
-	key := series{o.Station, o.Parameter, o.Method}
-	now, old := sample{o.Value, o.Flag, o.Time}, e.latest[key]
+func (t *tracked) keep(o *water.Observation) {
+	now := sample{o.Value, o.Flag, o.Time}
 	switch {
-	case old.flag == 0 || o.Time.Equal(old.time):
-		old.sample = now
-	case o.Time.After(old.time):
-		old = latest{now, old.sample}
-	case old.before.flag == 0 || !o.Time.Before(old.before.time):
-		old.before = now
-	default:
-		return
+	case t.latest.flag == 0 || o.Time.Equal(t.latest.time):
+		t.latest = now
+	case o.Time.After(t.latest.time):
+		t.latest, t.before = now, t.latest
+	case t.before.flag == 0 || !o.Time.Before(t.before.time):
+		t.before = now
 	}
-	e.latest[key] = old
 }
 
 // Correct takes in what is judged otherwise by now. The latest value of a series
@@ -159,38 +161,29 @@ func (e *Exporter) CorrectAt(received time.Time, corrections []water.Correction)
 	defer e.mu.Unlock()
 	for i := range corrections {
 		o := &corrections[i].Observation
-		was := corrections[i].Was
+		was, t := corrections[i].Was, e.tracked(o)
 		if was != 0 && was != o.Flag && (o.Flag == water.Suspect || o.Flag == water.Bad) {
-			e.count(o)
+			t.count(o.Flag)
 		}
 		if o.Flag.Usable() {
-			e.keep(o)
+			t.keep(o)
 			if was != 0 && !was.Usable() {
 				e.judge.observe(o, received)
 			}
 			continue
 		}
-		e.withdraw(o)
+		t.withdraw(o.Time)
 	}
 }
 
-// withdraw takes back what turned out not to be usable.
-func (e *Exporter) withdraw(o *water.Observation) {
-	key := series{o.Station, o.Parameter, o.Method}
-	old, ok := e.latest[key]
+// withdraw takes back a sample that turned out not to be usable.
+func (t *tracked) withdraw(at time.Time) {
 	switch {
-	case !ok:
-		return
-	case o.Time.Equal(old.time):
-		old = latest{sample: old.before}
-	case o.Time.Equal(old.before.time):
-		old.before = sample{}
+	case at.Equal(t.latest.time):
+		t.latest, t.before = t.before, sample{}
+	case at.Equal(t.before.time):
+		t.before = sample{}
 	}
-	if old.flag == 0 {
-		delete(e.latest, key)
-		return
-	}
-	e.latest[key] = old
 }
 
 // Online notes that a station connected or went away.
@@ -253,17 +246,18 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(stationOnline, value, s.ID)
 	}
-	for k, counts := range e.counts {
-		for i, n := range counts {
-			ch <- prometheus.MustNewConstMetric(observationsCounted, prometheus.CounterValue, float64(n),
-				k.station.ID, k.parameter.Code, string(k.method), strconv.Itoa(int(flags[i])))
-		}
-	}
-	for k, l := range e.latest {
+	for k, t := range e.series {
 		id, code, method := k.station.ID, k.parameter.Code, string(k.method)
-		gauge(reading, l.value, id, k.station.River, string(k.station.Kind), code, string(k.parameter.Unit), method)
-		gauge(readingTimestamp, float64(l.time.UnixMilli())/1e3, id, code, method)
-		gauge(readingFlag, float64(l.flag), id, code, method)
+		if t.counted {
+			for i, n := range t.counts {
+				ch <- prometheus.MustNewConstMetric(observationsCounted, prometheus.CounterValue, float64(n), id, code, method, strconv.Itoa(int(flags[i])))
+			}
+		}
+		if l := t.latest; l.flag != 0 {
+			gauge(reading, l.value, id, k.station.River, string(k.station.Kind), code, string(k.parameter.Unit), method)
+			gauge(readingTimestamp, float64(l.time.UnixMilli())/1e3, id, code, method)
+			gauge(readingFlag, float64(l.flag), id, code, method)
+		}
 	}
 }
 
@@ -299,8 +293,8 @@ func (e *Exporter) Save(file string, position uint64) error {
 	e.mu.Lock()
 	s.judgements = e.judge.judgements()
 	e.judge.told = false
-	for k, l := range e.latest {
-		for _, v := range []sample{l.before, l.sample} {
+	for k, t := range e.series {
+		for _, v := range []sample{t.before, t.latest} {
 			if v.flag != 0 {
 				s.Latest = append(s.Latest, snapshotItem{k.station.ID, k.parameter.Code, k.method, v.value, v.flag, v.time})
 			}
@@ -347,7 +341,7 @@ func (e *Exporter) Load(file string, parameters *water.Parameters) (position uin
 			Method: i.Method, Value: i.Value, Flag: i.Flag, Time: i.Time,
 		}
 		if o.Station != nil && o.Parameter != nil {
-			e.keep(&o)
+			e.tracked(&o).keep(&o)
 		}
 	}
 	e.judge.restore(e.stations, s.judgements)

@@ -79,6 +79,8 @@ type Pipeline struct {
 	places   map[string]*place // by ID of the station
 	devices  map[string]*place // by what messages call its logger, in lower case
 
+	maintained func(*water.Station, *water.Parameter, time.Time) bool // nil: nobody works on sensors
+
 	mu       sync.Mutex
 	decoded  payload.Decoded // scratch
 	admitted []water.Reading // scratch
@@ -105,6 +107,9 @@ func NewPipeline(o Options, spool Spool, observer Observer, log *slog.Logger) *P
 		places:   make(map[string]*place, len(o.Stations)),
 		devices:  make(map[string]*place),
 		received: make([]atomic.Uint64, len(o.Sources)+2),
+	}
+	if o.Care != nil {
+		p.maintained = o.Care.During
 	}
 	for id, station := range o.Stations {
 		at := &place{station, o.Loggers[id]}
@@ -344,11 +349,7 @@ func (p *Pipeline) judge(o *Outcome, at *place, judge judgement) {
 }
 
 func (p *Pipeline) batch(s *water.Station, method water.Method, readings []water.Reading, received time.Time) quality.Batch {
-	b := quality.Batch{Station: s, Method: method, Readings: readings, Received: received}
-	if p.o.Care != nil {
-		b.Maintained = p.o.Care.During
-	}
-	return b
+	return quality.Batch{Station: s, Method: method, Readings: readings, Received: received, Maintained: p.maintained}
 }
 
 // An Explanation is what becomes of a message, in every detail.

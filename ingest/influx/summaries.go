@@ -1,17 +1,19 @@
 package influx
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-faster/jx"
 	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
 
 	"tofuwatch/internal/water"
@@ -56,8 +58,8 @@ func NewHistory(client influxdb2.Client, o Options) *History {
 func (h *History) First(ctx context.Context, s *water.Station) (time.Time, error) {
 	var first time.Time
 	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %q WHERE station = '%s' AND method = '%s' ORDER BY time ASC LIMIT 1", Measurement, s.ID, water.Sensor),
-		func(map[string]string, []string) func(time.Time, []any) error {
-			return func(at time.Time, _ []any) error {
+		func(map[string]string, []string) func(time.Time, []cell) error {
+			return func(at time.Time, _ []cell) error {
 				first = at
 				return nil
 			}
@@ -75,8 +77,8 @@ func (h *History) Observations(ctx context.Context, stations map[string]*water.S
 		parameter           *water.Parameter
 		flag, value, censor int
 	}
-	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %q WHERE %s GROUP BY station, method", Measurement, within(stations, from, to)),
-		func(tags map[string]string, columns []string) func(time.Time, []any) error {
+	err := h.series(ctx, fmt.Sprintf("SELECT %s FROM %q WHERE %s GROUP BY station, method", readingFields(parameters), Measurement, within(stations, from, to)),
+		func(tags map[string]string, columns []string) func(time.Time, []cell) error {
 			station, method := stations[tags["station"]], water.Method(tags["method"])
 			var of []columnsOf
 			for i, column := range columns {
@@ -85,12 +87,12 @@ func (h *History) Observations(ctx context.Context, stations map[string]*water.S
 					of = append(of, columnsOf{p, i, slices.Index(columns, code), slices.Index(columns, code+censorSuffix)})
 				}
 			}
-			return func(at time.Time, values []any) error {
+			return func(at time.Time, values []cell) error {
 				for _, c := range of {
-					if station == nil || values[c.flag] == nil {
+					if station == nil || values[c.flag].kind == jx.Null {
 						continue
 					}
-					flag, err := numberOf(values[c.flag])
+					flag, err := values[c.flag].float()
 					if err != nil {
 						return err
 					}
@@ -98,14 +100,13 @@ func (h *History) Observations(ctx context.Context, stations map[string]*water.S
 						Station: station, Parameter: c.parameter, Method: method,
 						Value: math.NaN(), Flag: water.Flag(flag), Time: at,
 					}
-					if c.value >= 0 && values[c.value] != nil && o.Flag != water.Missing {
-						if o.Value, err = numberOf(values[c.value]); err != nil {
+					if c.value >= 0 && values[c.value].kind != jx.Null && o.Flag != water.Missing {
+						if o.Value, err = values[c.value].float(); err != nil {
 							return err
 						}
 					}
 					if c.censor >= 0 {
-						censor, _ := values[c.censor].(string)
-						o.Censor = water.Censor(censor)
+						o.Censor = water.Censor(values[c.censor].text)
 					}
 					observations = append(observations, o)
 				}
@@ -120,7 +121,7 @@ func (h *History) Observations(ctx context.Context, stations map[string]*water.S
 func (h *History) Summaries(ctx context.Context, span water.Span, stations map[string]*water.Station, parameters *water.Parameters, from, to time.Time) ([]water.Summary, error) {
 	var summaries []water.Summary
 	err := h.series(ctx, fmt.Sprintf("SELECT * FROM %q WHERE %s GROUP BY station, method, parameter", summaryMeasurements[span], within(stations, from, to)),
-		func(tags map[string]string, columns []string) func(time.Time, []any) error {
+		func(tags map[string]string, columns []string) func(time.Time, []cell) error {
 			station, p := stations[tags["station"]], parameters.Lookup([]byte(tags["parameter"]))
 			var s water.Summary // filled in anew for each row
 			all := fields(&s)
@@ -128,16 +129,16 @@ func (h *History) Summaries(ctx context.Context, span water.Span, stations map[s
 			for i, f := range all {
 				column[i] = slices.Index(columns, f.name)
 			}
-			return func(at time.Time, values []any) error {
+			return func(at time.Time, values []cell) error {
 				if station == nil || p == nil {
 					return nil
 				}
 				s = water.NoSummary(station, p, water.Method(tags["method"]), span, at)
 				for i, f := range all {
-					if column[i] < 0 || values[column[i]] == nil {
+					if column[i] < 0 || values[column[i]].kind == jx.Null {
 						continue
 					}
-					v, err := numberOf(values[column[i]])
+					v, err := values[column[i]].float()
 					if err != nil {
 						return err
 					}
@@ -294,6 +295,16 @@ func EncodeRemovals(dst []byte, removals []water.Removal) []byte {
 
 func float(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
+// readingFields selects value, flag and censor of parameters, which is less than
+// half of what there is.
+func readingFields(parameters *water.Parameters) string {
+	var codes []string
+	for _, p := range parameters.All() {
+		codes = append(codes, regexp.QuoteMeta(p.Code))
+	}
+	return fmt.Sprintf("/^(%s)(%s|%s)?$/", strings.Join(codes, "|"), flagSuffix, censorSuffix)
+}
+
 // within is the condition of a query for stations and a time. Nothing needs
 // escaping: IDs are letters, digits and '-'.
 func within(stations map[string]*water.Station, from, to time.Time) string {
@@ -306,59 +317,113 @@ func within(stations map[string]*water.Station, from, to time.Time) string {
 }
 
 // series asks InfluxDB, and calls begin for each series of the answer, and what
-// that returns for each of its rows. The values are in the order of the columns,
-// of which the first is the time.
-func (h *History) series(ctx context.Context, query string, begin func(tags map[string]string, columns []string) func(time.Time, []any) error) error {
-	var answer struct {
-		Results []struct {
-			Error  string
-			Series []struct {
-				Tags    map[string]string
-				Columns []string
-				Values  [][]any
+// that returns for each of its rows, as they come. The values are in the order of
+// the columns, of which the first is the time; they are valid until the next row.
+//
+//	{"results":[{"statement_id":0,"series":[{"name":"water_quality","tags":{"station":"ipal-01"},
+//	 "columns":["time","bod","bod_qc"],"values":[[1795417200000000000,142,1]]}]}]}
+func (h *History) series(ctx context.Context, query string, begin func(tags map[string]string, columns []string) func(time.Time, []cell) error) error {
+	err := h.reader.ask(ctx, query, func(body io.Reader) error {
+		return jx.Decode(body, 64<<10).ObjBytes(func(d *jx.Decoder, key []byte) error {
+			if string(key) != "results" {
+				return d.Skip()
 			}
-		}
-	}
-	if err := h.reader.ask(ctx, query, func(body io.Reader) error {
-		d := json.NewDecoder(body)
-		d.UseNumber() // nanoseconds do not fit into a float64
-		return d.Decode(&answer)
-	}); err != nil {
+			return d.Arr(func(d *jx.Decoder) error { return readResult(d, begin) })
+		})
+	})
+	if err != nil {
 		return fmt.Errorf("query InfluxDB: %w", err)
-	}
-	for _, result := range answer.Results {
-		if result.Error != "" {
-			return fmt.Errorf("query InfluxDB: %w", errors.New(result.Error))
-		}
-		for _, series := range result.Series {
-			row := begin(series.Tags, series.Columns)
-			for _, values := range series.Values {
-				at, err := timeOf(values[0])
-				if err == nil {
-					err = row(at, values)
-				}
-				if err != nil {
-					return fmt.Errorf("read InfluxDB's answer: %w", err)
-				}
-			}
-		}
 	}
 	return nil
 }
 
-func timeOf(v any) (time.Time, error) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return time.Time{}, fmt.Errorf("time %v is no number", v)
-	}
-	ns, err := n.Int64()
-	return time.Unix(0, ns).UTC(), err
+// readResult reads what InfluxDB answers to a statement.
+func readResult(d *jx.Decoder, begin func(map[string]string, []string) func(time.Time, []cell) error) error {
+	return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		switch string(key) {
+		case "error":
+			text, err := d.Str()
+			return cmp.Or(err, errors.New(text))
+		case "series":
+			return d.Arr(func(d *jx.Decoder) error { return readSeries(d, begin) })
+		}
+		return d.Skip()
+	})
 }
 
-func numberOf(v any) (float64, error) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, fmt.Errorf("value %v is no number", v)
+// readSeries reads a series, of which InfluxDB writes the rows last.
+func readSeries(d *jx.Decoder, begin func(map[string]string, []string) func(time.Time, []cell) error) error {
+	var (
+		tags    = make(map[string]string)
+		columns []string
+	)
+	return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		switch string(key) {
+		case "tags":
+			return d.Obj(func(d *jx.Decoder, key string) (err error) {
+				tags[key], err = d.Str()
+				return err
+			})
+		case "columns":
+			return d.Arr(func(d *jx.Decoder) error {
+				column, err := d.Str()
+				columns = append(columns, column)
+				return err
+			})
+		case "values":
+			row, cells := begin(tags, columns), make([]cell, len(columns))
+			return d.Arr(func(d *jx.Decoder) error {
+				at, err := readRow(d, cells)
+				if err != nil {
+					return fmt.Errorf("read InfluxDB's answer: %w", err)
+				}
+				return row(at, cells)
+			})
+		}
+		return d.Skip()
+	})
+}
+
+// readRow fills cells, and returns the time, which is the first of them.
+func readRow(d *jx.Decoder, cells []cell) (at time.Time, err error) {
+	i := 0
+	err = d.Arr(func(d *jx.Decoder) (err error) {
+		if i == len(cells) {
+			return fmt.Errorf("a row has more values than the %d columns", i)
+		}
+		c := &cells[i]
+		*c = cell{kind: d.Next()}
+		switch {
+		case i == 0:
+			var ns int64 // which does not fit into a float64
+			ns, err = d.Int64()
+			at = time.Unix(0, ns).UTC()
+		case c.kind == jx.Number:
+			c.number, err = d.Float64()
+		case c.kind == jx.String:
+			c.text, err = d.Str()
+		default:
+			err = d.Skip()
+		}
+		i++
+		return err
+	})
+	if err == nil && i < len(cells) {
+		err = fmt.Errorf("a row has %d values for %d columns", i, len(cells))
 	}
-	return n.Float64()
+	return at, err
+}
+
+// A cell is what a row has in one column: a number or a text, or jx.Null.
+type cell struct {
+	kind   jx.Type
+	number float64
+	text   string
+}
+
+func (c cell) float() (float64, error) {
+	if c.kind != jx.Number {
+		return 0, fmt.Errorf("a %v is no number", c.kind)
+	}
+	return c.number, nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,31 +104,30 @@ func (w *watchedSpool) Done(b *ingest.Batch, refused []ingest.Refusal) error {
 // Stored marks the hours of lines that InfluxDB has.
 func (k *Keeper) Stored(lines []byte) error {
 	var all []mark
-	seen := make(map[mark]bool)
+	latest := make(map[string]int64) // hour of a series
 	for line := range bytes.Lines(lines) {
-		m, ok := k.markOf(bytes.TrimSuffix(line, []byte("\n")))
-		if ok && !seen[m] {
-			seen[m] = true
-			all = append(all, m)
+		series, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+		ns, err := strconv.ParseInt(string(rest[bytes.LastIndexByte(rest, ' ')+1:]), 10, 64)
+		hour := time.Unix(0, ns).UTC().Truncate(time.Hour).Unix()
+		if before, ok := latest[string(series)]; err != nil || ok && before == hour {
+			continue
+		}
+		latest[string(series)] = hour
+		if s := k.stationOf(string(series)); s != nil {
+			all = append(all, mark{water.Hour, s.ID, hour})
 		}
 	}
 	return k.marks.add(all)
 }
 
-// markOf returns the hour of a line of observations. The station is the last tag.
-func (k *Keeper) markOf(line []byte) (mark, bool) {
-	const tag = ",station="
-	space := bytes.IndexByte(line, ' ')
-	i := bytes.LastIndex(line[:max(space, 0)], []byte(tag))
-	ns, err := strconv.ParseInt(string(line[bytes.LastIndexByte(line, ' ')+1:]), 10, 64)
-	if i < 0 || err != nil || !bytes.HasPrefix(line, []byte(k.o.Prefix)) {
-		return mark{}, false
+// stationOf returns the station of a series of observations, whose tag is the last
+// one, or nil.
+func (k *Keeper) stationOf(series string) *water.Station {
+	_, id, ok := strings.Cut(series, ",station=")
+	if !ok || !strings.HasPrefix(series, k.o.Prefix) {
+		return nil
 	}
-	s := k.o.Stations[string(line[i+len(tag):space])]
-	if s == nil {
-		return mark{}, false
-	}
-	return mark{water.Hour, s.ID, time.Unix(0, ns).UTC().Truncate(time.Hour).Unix()}, true
+	return k.o.Stations[id]
 }
 
 // Run keeps summaries up to date until ctx is done, which is no error. It takes

@@ -51,11 +51,20 @@ func (t Tests) With(test Test, f Flag) Tests {
 // have no part in it: they tell something of the logger and the connection, and
 // the reading after an outage is as good as any.
 func (t Tests) Aggregate() Flag {
-	worst := Missing
-	for test := GrossRangeTest; test <= NeighbourTest; test++ {
-		worst = worst.Worse(t.Flag(test))
+	// The lowest bit of each test that has a part. Of the flags only Bad has bit 2,
+	// only Suspect bits 0 and 1, only Missing bit 3; 0 is NotEvaluated.
+	const judged = 0x111_1111_1000
+	switch {
+	case t>>2&judged != 0:
+		return Bad
+	case t&(t>>1)&judged != 0:
+		return Suspect
+	case t&^(t>>3)&judged != 0:
+		return Good
+	case ^t>>3&judged != 0:
+		return NotEvaluated
 	}
-	return worst
+	return Missing
 }
 
 // Doubtful returns the tests that said Suspect or Bad, with what they said, and
